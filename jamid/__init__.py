@@ -1,0 +1,1 @@
+"""A Jami daemon in Python."""

@@ -1,0 +1,1 @@
+"""Jami and SIP accounts: archive, devices, contacts, presence, names and synchronisation."""

@@ -1,0 +1,1 @@
+"""The D-Bus API: contract, dispatcher and one thin class per topic."""

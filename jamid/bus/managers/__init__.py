@@ -1,0 +1,1 @@
+"""The methods of the D-Bus API, one class per topic."""

@@ -1,0 +1,1 @@
+"""Calls and conferences: states, media negotiation and history."""

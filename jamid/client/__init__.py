@@ -1,0 +1,1 @@
+"""A client library over D-Bus and the jami command."""

@@ -1,0 +1,1 @@
+"""The vocabulary of all rooms: errors, limits, clock, tasks, identifiers, events, settings and paths."""

@@ -1,0 +1,1 @@
+"""Keys, certificates in Jami's form, OpenDHT signing and encryption, password boxes."""

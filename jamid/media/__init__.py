@@ -1,0 +1,1 @@
+"""Audio and video: RTP, SRTP, codecs, devices, mixing, recording and tones."""

@@ -1,0 +1,1 @@
+"""Connections between devices: STUN, TURN, ICE, TLS and multiplexed channels."""

@@ -1,0 +1,1 @@
+"""Plugins: archives, handlers and their isolation."""

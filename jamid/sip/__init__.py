@@ -1,0 +1,1 @@
+"""SIP and SDP: messages, transactions, dialogs and their transports."""

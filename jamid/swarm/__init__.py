@@ -1,0 +1,1 @@
+"""Conversations: git repositories replicated among their members' devices, messages and files."""
