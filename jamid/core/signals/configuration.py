@@ -1,5 +1,5 @@
 """Signals of `cx.ring.Ring.ConfigurationManager`: what the daemon tells of accounts, contacts, conversations, messages, files and
-    audio."""
+audio."""
 
 from __future__ import annotations
 
