@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -31,7 +32,8 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
         os.replace(temporary, path)
         _sync_directory(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise LocalError(f"cannot write {path}: {error.strerror}; free space or make it writable, the old file is untouched") from error
 
 
