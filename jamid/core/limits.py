@@ -28,6 +28,50 @@ INFLATED_ARCHIVE_BYTES: Final = 64 * 1024 * 1024
 # -- dht ----------------------------------------------------------------------------------------------------
 
 # -- net ----------------------------------------------------------------------------------------------------
+STUN_MESSAGE_BYTES: Final = 4096
+"""A STUN message; those of ICE have about 120 bytes, those of TURN over TCP rarely 500."""
+ICE_BLOB_CHARACTERS: Final = 16 * 1024
+"""The text of an offer; 31 candidate lines are 3 KiB."""
+ICE_CANDIDATES: Final = 31
+"""Candidates of a peer that are looked at, as the reference does."""
+ICE_LINKS: Final = 48
+"""TCP connections of one ICE session, both directions; anybody can open some before the peer does."""
+ICE_BAD_MESSAGES: Final = 8
+"""Unauthenticated or broken messages before a TCP connection of an ICE session is closed."""
+ICE_EARLY_BYTES: Final = 64 * 1024
+"""TLS bytes kept per TCP connection until it is known whether the pair is used."""
+TURN_DATA_CONNECTIONS: Final = 8
+"""Relayed TCP connections of one allocation, as the reference has."""
+PEER_REQUEST_BYTES: Final = 32 * 1024
+"""A decrypted connection request; real ones have below 2 KiB."""
+PENDING_OFFERS: Final = 128
+"""Connection requests of peers that are being answered at one time."""
+PENDING_OFFERS_PER_DEVICE: Final = 4
+"""Connection requests of one device that are being answered at one time; a reference daemon makes one or two."""
+TREATED_IDS: Final = 4096
+"""Request ids remembered over restarts; a value lives ten minutes on the DHT, so this is seven new requests a second."""
+CONNECTIONS_PER_DEVICE: Final = 16
+"""Live connections with one device; simultaneous open and calls make two or three."""
+CONNECTIONS: Final = 2048
+"""Live connections of one account."""
+CHANNELS_PER_CONNECTION: Final = 4096
+"""Open channels of one connection; the wire could number 65534."""
+CHANNEL_NAME_BYTES: Final = 4096
+"""The name of a channel; real ones have below 300."""
+MUX_CONTROL_BYTES: Final = 64 * 1024
+"""A control or protocol frame; real ones have below 300 bytes."""
+CHANNEL_RECEIVE_HIGH: Final = 4 * 1024 * 1024
+"""Unread bytes of one channel at which nothing more is taken from its connection; there is no flow control per channel on the wire."""
+CHANNEL_RECEIVE_LOW: Final = 1024 * 1024
+"""Unread bytes of all stalled channels below which a connection is read again."""
+CHANNEL_STALL_SECONDS: Final = 20.0
+"""How long a reader that takes nothing may hold up the other channels of its connection before its channel is closed."""
+CHANNEL_CONTROL_QUEUE: Final = 1024 * 1024
+"""Bytes written without waiting that may lie in a channel's queue; more closes it."""
+KNOWN_ADDRESSES_PER_DEVICE: Final = 16
+"""Addresses of a device kept for early TURN permissions."""
+KNOWN_DEVICES: Final = 4096
+"""Devices about which such hints are kept, the least recently used go first."""
 
 # -- sip ----------------------------------------------------------------------------------------------------
 SIP_HEAD_BYTES: Final = 32 * 1024
@@ -50,8 +94,72 @@ SDP_MEDIA: Final = 16
 # -- media ----------------------------------------------------------------------------------------------------
 
 # -- accounts ----------------------------------------------------------------------------------------------------
+ARCHIVE_FILE_BYTES: Final = 32 * 1024 * 1024
+"""An account archive as a file; a real one is 14 KiB, contacts and conversations add some hundred bytes each."""
+ANNOUNCEMENT_BYTES: Final = 4 * 1024
+"""A device announcement; with RSA-4096 keys it has 1,7 KiB."""
+RECEIPT_BYTES: Final = 16 * 1024
+"""A device receipt; a real one has 2,5 KiB."""
 
 # -- swarm ----------------------------------------------------------------------------------------------------
+COMMIT_BYTES: Final = 512 * 1024
+"""One commit with its message; a long pasted text is 64 KiB, the signature 0.7 KiB."""
+COMMIT_PARENTS: Final = 8
+"""Honest commits have at most two; more are read only to be refused by rule."""
+COMMIT_CHANGES: Final = 512
+"""Files one commit may change; a ban in a large group with many devices and votes stays below."""
+AUTHOR_NAME_LENGTH: Final = 256
+"""Characters of a display name in a commit."""
+JSON_NESTING: Final = 16
+"""Depth of a commit message; the real ones are flat."""
+TREE_ENTRIES: Final = 4096
+"""Names in one directory: a conversation with thousands of devices."""
+TREE_NAME_BYTES: Final = 255
+"""A file name; the longest real one is a device id with its ending."""
+TREE_DEPTH: Final = 8
+"""Nesting of directories; votes/ban/members/<uri>/<uri> is the deepest real path."""
+PACK_BYTES: Final = 256 * 1024 * 1024
+"""What one fetch may bring, as in the real daemon."""
+PACK_OBJECTS: Final = 2_000_000
+"""Objects in a pack; a conversation of half a million messages."""
+PACK_OBJECT_BYTES: Final = 8 * 1024 * 1024
+"""One object inflated; the largest honest one is a profile with its picture."""
+PACK_INFLATED_BYTES: Final = 1024 * 1024 * 1024
+"""All objects of a pack inflated."""
+PACK_MEMORY_BYTES: Final = 16 * 1024 * 1024
+"""Above this a received pack is kept as a pack file, below it its new objects are stored one by one."""
+DELTA_DEPTH: Final = 64
+"""Length of a chain of deltas; git itself makes 50 at most."""
+PKT_LINE_BYTES: Final = 65520
+"""The largest pkt-line that git allows."""
+ADVERTISED_REFERENCES: Final = 4096
+"""References a peer may advertise: real ones also list the branches of every device they fetched from."""
+FETCH_HAVES: Final = 4096
+"""Known commits a fetching peer may list; libgit2 sends 256 at most."""
+FETCH_SECONDS: Final = 120.0
+"""Silence after which a fetch is given up; the real server may never answer for a repository it has just erased."""
+INSTANT_MESSAGE_BYTES: Final = 256 * 1024
+"""One message of a msg: channel or SIP MESSAGE; invitations with a picture are the largest."""
+SYNC_MESSAGE_BYTES: Final = 16 * 1024 * 1024
+"""One message between own devices: all conversations, requests and states of an account."""
+CONVERSATION_REQUESTS: Final = 512
+"""Invitations kept per account; the oldest gives way."""
+REQUEST_METADATA_BYTES: Final = 64_000
+"""Title and picture in an invitation, the real daemons' cap."""
+TREATED_MESSAGES: Final = 4096
+"""Ids of messages already handled that are remembered, to drop what arrives twice."""
+QUEUED_MESSAGES: Final = 256
+"""Messages waiting for one unreachable peer; the oldest gives way."""
+ROUTING_NODES: Final = 256
+"""Nodes known to the routing table of one conversation."""
+ROUTING_MESSAGE_BYTES: Final = 64 * 1024
+"""One message of a swarm:// channel; 58 to 200 bytes are usual."""
+TRANSFERS_SERVED: Final = 16
+"""Files sent at a time per account; further requests are declined and tried again later by the peer."""
+PROFILE_BYTES: Final = 2 * 1024 * 1024
+"""A vCard with its picture."""
+GIT_CHANNELS_PER_DEVICE: Final = 64
+"""git:// channels one peer device may keep open towards us."""
 
 # -- calls ----------------------------------------------------------------------------------------------------
 CALLS_RINGING_PER_PEER: Final = 4
