@@ -26,6 +26,62 @@ INFLATED_ARCHIVE_BYTES: Final = 64 * 1024 * 1024
 """What an account archive may inflate to; a real one is 14 KiB plus contacts."""
 
 # -- dht ----------------------------------------------------------------------------------------------------
+DHT_PACKET_BYTES: Final = 65535
+"""The largest UDP payload; real packets stay below 1.5 KiB."""
+DHT_VALUE_BYTES: Final = 65536
+"""Payload of one value, as in every other node."""
+DHT_VALUES_PER_MESSAGE: Final = 65536
+"""Values that one message may announce; more cannot be stored under a key anyway."""
+DHT_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""Sum of the fragmented values of one message; a key with a hundred full-size values is beyond any use."""
+DHT_PARTIAL_MESSAGES: Final = 512
+"""Messages being put together at once; each lives 10 s at most."""
+DHT_PARTIAL_BYTES: Final = 32 * 1024 * 1024
+"""Bytes held by unfinished messages, so that 512 large ones do not add up to gigabytes."""
+DHT_NODES_PER_REPLY: Final = 32
+"""Nodes read from one reply; we ask for 8 and nobody sends more than 16."""
+DHT_TOKEN_BYTES: Final = 64
+"""Write tokens; ours and C++'s have 32 bytes."""
+DHT_TEXT_BYTES: Final = 4096
+"""An agent, error text or user type; real ones are below 64."""
+DHT_QUERY_FILTERS: Final = 16
+"""Conditions in one query; there are five fields."""
+DHT_KNOWN_NODES: Final = 8192
+"""Nodes remembered per address family; they cost 1 KiB each."""
+DHT_BLACKLIST: Final = 4096
+"""Addresses that broke the rules; the oldest is forgiven first."""
+DHT_REQUESTS_PER_SECOND: Final = 8192
+"""Requests answered per second over all senders."""
+DHT_REQUESTS_PER_SECOND_AND_HOST: Final = 1024
+"""Requests answered per second to one IPv4 address or IPv6 /64."""
+DHT_PENDING_REQUESTS: Final = 16384
+"""Our own unanswered requests; beyond it new ones fail at once."""
+DHT_STORED_BYTES: Final = 64 * 1024 * 1024
+"""Values kept for others."""
+DHT_STORED_VALUES: Final = 262144
+"""Number of values kept for others: an empty value still costs 1 KiB of memory, which the sum of bytes does not see."""
+DHT_VALUES_PER_KEY: Final = 65536
+"""Values under one key."""
+DHT_LISTENERS_PER_KEY: Final = 4096
+"""Remote subscriptions to one key."""
+DHT_LISTENERS: Final = 65536
+"""Remote subscriptions in all; each lives 10 min without refresh."""
+DHT_LISTENERS_PER_NODE: Final = 4096
+"""Remote subscriptions of one node; a busy account has some hundreds."""
+DHT_CACHED_VALUES: Final = 4096
+"""Values remembered per key that we listen to."""
+DHT_OWN_ADDRESSES: Final = 32
+"""Addresses under which others say they see us."""
+DHT_STATE_NODES: Final = 4096
+"""Nodes read from a state file."""
+DHT_DISCOVERY_BYTES: Final = 16384
+"""A multicast announcement on the local network; real ones are below 200 bytes."""
+DHT_PROXY_BODY_BYTES: Final = 256 * 1024
+"""A value in JSON: 64 KiB in base64 plus keys and signature."""
+DHT_PROXY_OPERATIONS: Final = 65536
+"""Puts and subscriptions that a proxy server keeps for its clients."""
+DHT_PROXY_LINE_BYTES: Final = 512 * 1024
+"""One line of a stream of values in JSON."""
 
 # -- net ----------------------------------------------------------------------------------------------------
 STUN_MESSAGE_BYTES: Final = 4096
@@ -92,6 +148,26 @@ SDP_MEDIA: Final = 16
 """Media lines we follow; the reference has 32 ICE components, two for each."""
 
 # -- media ----------------------------------------------------------------------------------------------------
+RTP_PACKET_BYTES: Final = 2048
+"""A media packet; the reference's receive buffer is as large, and paths carry less."""
+RTP_INBOX_PACKETS: Final = 512
+"""Packets waiting for the next 20 ms tick of the media thread: a burst after a stall of several seconds, no flood."""
+RTCP_RECORDS: Final = 32
+"""Records in one compound RTCP packet; real ones have one to three."""
+JITTER_PACKETS: Final = 256
+"""Packets in a jitter buffer: five seconds of 20 ms frames, far more than it ever lets stand."""
+AUDIO_STREAMS: Final = 256
+"""Audio streams of the process; a core carries about fifty."""
+AUDIO_FRAME_SAMPLES: Final = 5760
+"""Samples one packet may decode to: 120 ms at 48 kHz, the longest Opus packet."""
+PLAYBACK_SECONDS: Final = 1800
+"""What is kept decoded of a file played to the user; longer files end there."""
+RECORDER_FRAMES: Final = 300
+"""Frames waiting for a recorder's disk: six seconds, then the newest are dropped."""
+METERED_BUFFERS: Final = 256
+"""Buffers a client may ask levels of; one per stream."""
+DTMF_QUEUE: Final = 64
+"""Digits waiting to be sent as telephone events."""
 
 # -- accounts ----------------------------------------------------------------------------------------------------
 ARCHIVE_FILE_BYTES: Final = 32 * 1024 * 1024
@@ -174,3 +250,15 @@ CALL_MESSAGES_QUEUED: Final = 64
 """Texts kept for a call that nobody has answered yet."""
 
 # -- bus ----------------------------------------------------------------------------------------------------
+BUS_MESSAGE_BYTES: Final = 128 * 1024 * 1024
+"""A D-Bus message; the specification allows no larger one."""
+BUS_OUTGOING_HIGH: Final = 1024 * 1024
+"""Bytes the bus may leave unread before no further calls are taken."""
+BUS_OUTGOING_BYTES: Final = 64 * 1024 * 1024
+"""Bytes the bus may leave unread before it is taken for gone; 20,000 signals with a full message each are 20 MiB."""
+BUS_REPLY_SECONDS: Final = 25
+"""How long the bus may take to answer us; libdbus waits as long."""
+BUS_CALLS_IN_FLIGHT: Final = 1024
+"""Slow calls that run at once, of all clients together; the next ones are refused until some have ended."""
+BUS_HOLD_SECONDS: Final = 0.5
+"""How long signals wait for the reply of the call that caused them."""
