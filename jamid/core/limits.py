@@ -176,6 +176,22 @@ ANNOUNCEMENT_BYTES: Final = 4 * 1024
 """A device announcement; with RSA-4096 keys it has 1,7 KiB."""
 RECEIPT_BYTES: Final = 16 * 1024
 """A device receipt; a real one has 2,5 KiB."""
+CONTACTS: Final = 20_000
+"""Contacts of one account, removed ones included; other devices of the account can add them."""
+PENDING_TRUST_REQUESTS: Final = 500
+"""Requests of strangers that wait for an answer; each may hold 64 KiB, a flood must not fill the disk."""
+TRUST_REQUEST_STORE_BYTES: Final = 8 * 1024 * 1024
+"""All pending requests together; beyond it their vCards are dropped."""
+DECLINED_REQUESTS: Final = 2_000
+"""Declined requests remembered: the DHT delivers each again for seven days."""
+KNOWN_DEVICES: Final = 256
+"""Devices of one account; whoever holds the account key can announce more."""
+PEER_DEVICES: Final = 64
+"""Devices of a peer's account that are looked at; its key holder can announce any number."""
+TRUST_REQUEST_BYTES: Final = 64_000
+"""A trust request's payload above which it does not fit into a value of the DHT and is left out."""
+INBOX_VALUE_BYTES: Final = 64 * 1024
+"""A message in a device's inbox on the DHT, where a value ends at 64 KiB."""
 
 # -- swarm ----------------------------------------------------------------------------------------------------
 COMMIT_BYTES: Final = 512 * 1024
