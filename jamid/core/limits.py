@@ -92,6 +92,8 @@ ICE_CANDIDATES: Final = 31
 """Candidates of a peer that are looked at, as the reference does."""
 ICE_LINKS: Final = 48
 """TCP connections of one ICE session, both directions; anybody can open some before the peer does."""
+ICE_STRANGERS: Final = 256
+"""Accepted TCP connections that have not shown yet for which session they are; the oldest goes first."""
 ICE_BAD_MESSAGES: Final = 8
 """Unauthenticated or broken messages before a TCP connection of an ICE session is closed."""
 ICE_EARLY_BYTES: Final = 64 * 1024
@@ -184,8 +186,14 @@ TRUST_REQUEST_STORE_BYTES: Final = 8 * 1024 * 1024
 """All pending requests together; beyond it their vCards are dropped."""
 DECLINED_REQUESTS: Final = 2_000
 """Declined requests remembered: the DHT delivers each again for seven days."""
-KNOWN_DEVICES: Final = 256
+ACCOUNT_DEVICES: Final = 256
 """Devices of one account; whoever holds the account key can announce more."""
+TRUST_STATUSES: Final = 40_000
+"""Certificates with a status of their own: contacts and what the user set."""
+CERTIFICATES_IN_MEMORY: Final = 6_000
+"""Ids of certificates kept in memory, six per device; the least recently used go first, files stay."""
+REVOCATION_LISTS: Final = 5_000
+"""Accounts of which a revocation list is kept in memory."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000

@@ -1,0 +1,190 @@
+"""D-Bus messages: our own headers around bodies that the library marshals, and the framing of a byte stream into messages."""
+
+from __future__ import annotations
+
+import enum
+import struct
+from dataclasses import dataclass
+from typing import Any, Final
+
+from jamid.bus.library import Library
+from jamid.bus.signature import clean
+from jamid.core import limits
+from jamid.core.errors import LocalError, RemoteError
+
+NO_REPLY_EXPECTED: Final = 0x1
+NO_AUTO_START: Final = 0x2
+
+_FIXED = struct.Struct("<cBBBIII")
+_FIXED_BIG = struct.Struct(">cBBBIII")
+_PATH, _INTERFACE, _MEMBER, _ERROR, _REPLY_SERIAL, _DESTINATION, _SIGNATURE = 1, 2, 3, 4, 5, 6, 8
+
+
+class Kind(enum.IntEnum):
+    """The four kinds of message."""
+
+    CALL = 1
+    RETURN = 2
+    ERROR = 3
+    SIGNAL = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A message as received."""
+
+    kind: Kind
+    flags: int
+    serial: int
+    reply_serial: int
+    sender: str
+    path: str
+    interface: str
+    member: str
+    error_name: str
+    signature: str
+    body: list[Any]
+
+    @property
+    def wants_reply(self) -> bool:
+        return not self.flags & NO_REPLY_EXPECTED
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The constant part of a message's header, encoded once and used for every message that shares it."""
+
+    kind: Kind
+    flags: int
+    fields: bytes
+    length: int
+
+    def message(self, serial: int, body: bytes) -> bytes:
+        """The whole message with SERIAL and the already encoded BODY."""
+        return _FIXED.pack(b"l", self.kind, self.flags, 1, len(body), serial, self.length) + self.fields + body
+
+
+def header(
+    kind: Kind,
+    *,
+    flags: int = NO_REPLY_EXPECTED,
+    path: str = "",
+    interface: str = "",
+    member: str = "",
+    error_name: str = "",
+    reply_serial: int = 0,
+    destination: str = "",
+    signature: str = "",
+) -> Header:
+    """A header with the fields that are not empty."""
+    fields = bytearray()
+    if path:
+        _add_string(fields, _PATH, b"o", path)
+    if interface:
+        _add_string(fields, _INTERFACE, b"s", interface)
+    if member:
+        _add_string(fields, _MEMBER, b"s", member)
+    if error_name:
+        _add_string(fields, _ERROR, b"s", error_name)
+    if reply_serial:
+        _align(fields)
+        fields += bytes((_REPLY_SERIAL, 1)) + b"u\0" + struct.pack("<I", reply_serial)
+    if destination:
+        _add_string(fields, _DESTINATION, b"s", destination)
+    if signature:
+        raw = signature.encode()
+        _align(fields)
+        fields += bytes((_SIGNATURE, 1)) + b"g\0" + bytes((len(raw),)) + raw + b"\0"
+    length = len(fields)
+    _align(fields)
+    return Header(kind, flags, bytes(fields), length)
+
+
+def encode_body(library: Library, signature: str, body: list[Any]) -> bytes:
+    """BODY in SIGNATURE; strings unfit for D-Bus are cleaned, anything else that does not fit raises LocalError."""
+    if not signature:
+        return b""
+    try:
+        data = library.encode_body(signature, body)
+        if library.name != "dbus_next" or not _has_nul(body):
+            return data
+    except Exception:
+        pass
+    try:
+        return library.encode_body(signature, clean(body))
+    except Exception as error:
+        raise LocalError(f"a value does not fit the D-Bus signature {signature!r}: {error}") from error
+
+
+class Framer:
+    """Cuts a byte stream into messages; raises RemoteError for what cannot be D-Bus."""
+
+    def __init__(self, library: Library) -> None:
+        self._library = library
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that DATA completes."""
+        buffer = self._buffer
+        buffer += data
+        messages = []
+        start = 0
+        while len(buffer) - start >= _FIXED.size:
+            length = _length(buffer, start)
+            if len(buffer) - start < length:
+                break
+            messages.append(self._parse(bytes(buffer[start : start + length])))
+            start += length
+        del buffer[:start]
+        return messages
+
+    def _parse(self, data: bytes) -> Message:
+        try:
+            raw = self._library.decode(data)
+            return Message(
+                Kind(int(raw.message_type.value)),
+                int(raw.flags.value),
+                raw.serial,
+                raw.reply_serial or 0,
+                raw.sender or "",
+                raw.path or "",
+                raw.interface or "",
+                raw.member or "",
+                raw.error_name or "",
+                raw.signature or "",
+                raw.body,
+            )
+        except Exception as error:
+            raise RemoteError(f"a D-Bus message of {len(data)} bytes cannot be parsed: {error}") from error
+
+
+def _length(buffer: bytearray, start: int) -> int:
+    order = buffer[start]
+    if order not in b"lB":
+        raise RemoteError(f"a D-Bus message begins with byte {order:#x}")
+    fixed = (_FIXED if order == 0x6C else _FIXED_BIG).unpack_from(buffer, start)
+    body, fields = fixed[4], fixed[6]
+    length: int = _FIXED.size + (fields + 7 & ~7) + body
+    if length > limits.BUS_MESSAGE_BYTES:
+        raise RemoteError(f"a D-Bus message of {length} bytes is larger than {limits.BUS_MESSAGE_BYTES}")
+    return length
+
+
+def _align(fields: bytearray) -> None:
+    fields += bytes(-len(fields) % 8)
+
+
+def _add_string(fields: bytearray, code: int, kind: bytes, value: str) -> None:
+    raw = value.encode()
+    _align(fields)
+    fields += bytes((code, 1)) + kind + b"\0" + struct.pack("<I", len(raw)) + raw + b"\0"
+
+
+def _has_nul(value: Any) -> bool:
+    if isinstance(value, str):
+        return "\0" in value
+    if isinstance(value, dict):
+        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        return any(_has_nul(item) for item in value)
+    return False
