@@ -47,8 +47,8 @@ class KnownDevices:
         """Adds a device or takes over its name; whether anything changed. Raises LimitError beyond the cap."""
         old = self._devices.get(device_id)
         if old is None:
-            if len(self._devices) >= limits.KNOWN_DEVICES:
-                raise LimitError(f"an account has at most {limits.KNOWN_DEVICES} devices")
+            if len(self._devices) >= limits.ACCOUNT_DEVICES:
+                raise LimitError(f"an account has at most {limits.ACCOUNT_DEVICES} devices")
             self._devices[device_id] = KnownDevice(name)
             return True
         if not name or name == old.name:
@@ -85,8 +85,8 @@ class KnownDevices:
     def from_bytes(cls, data: bytes) -> KnownDevices:
         """Parses the file of either generation; raises RemoteError when it is no such map."""
         fields = unpack_map(data, limits.STATE_FILE_BYTES)
-        if len(fields) > limits.KNOWN_DEVICES:
-            raise LimitError(f"{len(fields)} devices are more than {limits.KNOWN_DEVICES}")
+        if len(fields) > limits.ACCOUNT_DEVICES:
+            raise LimitError(f"{len(fields)} devices are more than {limits.ACCOUNT_DEVICES}")
         devices: dict[str, KnownDevice] = {}
         for key, value in fields.items():
             device = _parse(value)
