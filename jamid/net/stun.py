@@ -85,7 +85,7 @@ class Message:
     transaction: bytes
     """12 bytes"""
     attributes: tuple[tuple[int, Value], ...] = ()
-    """Pairs of type and decoded value; a type that is not in the table keeps its raw bytes. Integrity and fingerprint are not among them."""
+    """Pairs of type and decoded value, raw bytes for a type that is not in the table; without integrity and fingerprint."""
 
     def get(self, attribute: Attribute) -> Value:
         """The first value of ATTRIBUTE, None when it is missing."""

@@ -1,0 +1,35 @@
+"""The addresses of this machine that a peer may be told."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+
+import ifaddr
+
+
+def local_addresses() -> list[str]:
+    """IPv4 and IPv6 addresses, those of the default routes first, without link-local ones; 127.0.0.1 when there is nothing else."""
+    found: list[str] = []
+    for adapter in ifaddr.get_adapters():
+        for entry in adapter.ips:
+            host = entry.ip if isinstance(entry.ip, str) else entry.ip[0]
+            address = ipaddress.ip_address(host)
+            if not (address.is_loopback or address.is_link_local or address.is_unspecified):
+                found.append(str(address))
+    for family, probe in ((socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "192.0.2.1")):
+        default = _source_address(family, probe)
+        if default in found:
+            found.remove(default)
+            found.insert(0, default)
+    return found or ["127.0.0.1"]
+
+
+def _source_address(family: socket.AddressFamily, probe: str) -> str:
+    """The address that a packet to PROBE would have; nothing is sent."""
+    with socket.socket(family, socket.SOCK_DGRAM) as udp:
+        try:
+            udp.connect((probe, 9))
+        except OSError:
+            return ""
+        return str(udp.getsockname()[0])
