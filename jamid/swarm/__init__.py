@@ -1,1 +1,1 @@
-"""Conversations: git repositories replicated among their members' devices, messages and files."""
+"""Conversations: git repositories replicated among the devices of their members, and everything that moves them."""
