@@ -1,1 +1,3 @@
 """A Jami daemon in Python."""
+
+__version__ = "0.1.0"

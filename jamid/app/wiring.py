@@ -1,0 +1,102 @@
+"""The one place that knows every class: what the daemon is made of, what each part is given, in which order all start and stop.
+
+To add a room: make its service in `__init__` below what it needs, put it into `_parts` where it is to start, and its D-Bus parts into
+`_interfaces`. What starts first stops last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from jamid.app.options import Options
+from jamid.bus.interface import Interface
+from jamid.bus.managers.instance import InstancePart
+from jamid.bus.service import BusService
+from jamid.core.clock import Clock, SystemClock
+from jamid.core.events import Events
+from jamid.core.paths import Paths
+from jamid.core.signals import Started
+
+_log = logging.getLogger(__name__)
+
+_LEAST_STOP_SECONDS = 0.05
+"""What each part may take to stop although an earlier one used up the time."""
+
+
+class RequestStop(Protocol):
+    """How a part asks for the daemon's end."""
+
+    def __call__(self, reason: str, code: int = 0) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Something that is started and stopped."""
+
+    name: str
+    start: Callable[[], Awaitable[None]] | None = None
+    stop: Callable[[], Awaitable[None]] | None = None
+
+
+class Daemon:
+    """Everything that runs in the process."""
+
+    def __init__(self, options: Options, *, request_stop: RequestStop, clock: Clock | None = None, paths: Paths | None = None) -> None:
+        self.options = options
+        self.clock: Clock = clock or SystemClock()
+        self.paths = paths or Paths.from_environment()
+        self.events = Events()
+        self._request_stop = request_stop
+        self._started: list[Part] = []
+
+        self.bus = BusService(options.bus, self._interfaces(), self.events, options.api_level)
+
+    # -- what it is made of -----------------------------------------------------------------------------------------------
+    def _parts(self) -> list[Part]:
+        """In the order of start. The name on the bus comes after the accounts are loaded and before the network is touched."""
+        return [
+            Part("bus", self._start_bus, self.bus.stop),
+        ]
+
+    def _interfaces(self) -> list[Interface]:
+        return [
+            Interface("Instance", [InstancePart(lambda: self._request_stop("the last client left"), persistent=self.options.persistent)]),
+        ]
+
+    # -- life -------------------------------------------------------------------------------------------------------------
+    async def start(self) -> None:
+        """Starts every part in order; raises LocalError when one cannot start."""
+        for part in self._parts():
+            if part.start:
+                began = time.monotonic()
+                await part.start()
+                _log.debug("%s started in %.3f s", part.name, time.monotonic() - began)
+            self._started.append(part)
+        self.events.publish(Started())
+
+    async def stop(self, seconds: float) -> None:
+        """Stops what has been started, in reverse order, within about SECONDS; a part that fails or hangs does not keep the others."""
+        end = time.monotonic() + seconds
+        while self._started:
+            part = self._started.pop()
+            if part.stop:
+                try:
+                    async with asyncio.timeout(max(end - time.monotonic(), _LEAST_STOP_SECONDS)):
+                        await part.stop()
+                except TimeoutError:
+                    _log.warning("%s did not end in time; what was confirmed is saved", part.name)
+                except Exception:
+                    _log.exception("%s failed while stopping", part.name)
+
+    def status(self) -> str:
+        """One line for people: what the daemon is doing."""
+        return "serving"
+
+    async def _start_bus(self) -> None:
+        await self.bus.start()
+        self.bus.closed.add_done_callback(lambda _: self._request_stop("the bus is gone", 1))
