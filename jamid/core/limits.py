@@ -10,6 +10,8 @@ from typing import Final
 # -- files ----------------------------------------------------------------------------------------------------------------
 STATE_FILE_BYTES: Final = 16 * 1024 * 1024
 """A configuration or state file; real ones are a few KiB."""
+STATE_FILE_NODES: Final = 200_000
+"""Values in such a file, with each YAML alias counted as what it stands for."""
 
 # -- crypto ---------------------------------------------------------------------------------------------------------------
 CERTIFICATE_CHAIN_BYTES: Final = 64 * 1024
@@ -194,6 +196,12 @@ CERTIFICATES_IN_MEMORY: Final = 6_000
 """Ids of certificates kept in memory, six per device; the least recently used go first, files stay."""
 REVOCATION_LISTS: Final = 5_000
 """Accounts of which a revocation list is kept in memory."""
+REVOCATION_LISTS_PER_ACCOUNT: Final = 16
+"""Values at an account's key that are tried as its revocation list; each costs a signature check."""
+INBOX_BACKLOG: Final = 512
+"""Inbox values that wait for their sender's certificate; each may hold 64 KiB, more are dropped."""
+INBOX_WORKERS: Final = 8
+"""Inbox values treated at once: a stranger's may each wait for a certificate that never comes."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000
