@@ -14,7 +14,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 from urllib.parse import unquote
 
 from jamid.bus import library, wire
@@ -162,7 +162,7 @@ class Connection(asyncio.Protocol):
     # -- what asyncio calls --
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one without being a subclass
         transport.set_write_buffer_limits(high=limits.BUS_OUTGOING_HIGH)
         self._transport = transport
         self.flush()
