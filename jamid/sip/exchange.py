@@ -26,7 +26,7 @@ from jamid.core.errors import RemoteError
 from jamid.core.limits import SIP_SESSIONS_PER_EXCHANGE
 from jamid.core.tasks import Tasks
 from jamid.sip.dialogs import ALLOW, Dialog, LocalParty, Path, to_address
-from jamid.sip.headers import address_of
+from jamid.sip.headers import Via, address_of, split_list
 from jamid.sip.messages import Message, MessageStream, Request, Response
 from jamid.sip.sessions import InviteSession
 from jamid.sip.transactions import (
@@ -227,11 +227,19 @@ class SipExchange:
     def _receive(self, message: Message) -> None:
         _log.debug("SIP from %s: %s", self.peer.device_id[:8], message.first_line)
         try:
+            if isinstance(message, Request):
+                message = self._stamped(message)
             steps = self._layer.receive(message, self._now())
         except RemoteError as error:
             _log.info("SIP message from device %s dropped: %s", self.peer.device_id[:16], error)
             return
         self._run(steps)
+
+    def _stamped(self, request: Request) -> Request:
+        """REQUEST with our view of the sender's address in its Via, which responses copy."""
+        first, *others = split_list(request.headers.get("Via"))
+        via = ", ".join((str(Via.parse(first).filled(*self.path.remote)), *others))
+        return Request(request.headers.setting("Via", via), request.body, method=request.method, uri=request.uri)
 
     def _run(self, steps: list[Step]) -> None:
         for step in steps:
