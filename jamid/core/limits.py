@@ -202,6 +202,8 @@ INBOX_BACKLOG: Final = 512
 """Inbox values that wait for their sender's certificate; each may hold 64 KiB, more are dropped."""
 INBOX_WORKERS: Final = 8
 """Inbox values treated at once: a stranger's may each wait for a certificate that never comes."""
+TRACKED_BUDDIES: Final = 20_000
+"""Accounts whose presence is listened for by one account: its contacts and what frontends subscribe to."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000
