@@ -44,7 +44,7 @@ DHT_PORT, TURN_PORT = 4222, 3478
 PROGRAMS = ("ip", "nft", "dbus-daemon", "busctl", "gcc", "dhtnode", "turnserver", "pulseaudio", "pactl")
 
 # No service directories: on an ordinary session bus a call to a daemon that died would start the packaged one in its place.
-_BUS_CONFIGURATION = """\
+BUS_CONFIGURATION = """\
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -228,7 +228,7 @@ class Lab:
         socket = self.home(host) / "run/bus"
         if not socket.exists():
             configuration = self.home(host) / "bus.conf"
-            configuration.write_text(_BUS_CONFIGURATION.format(socket=socket))
+            configuration.write_text(BUS_CONFIGURATION.format(socket=socket))
             self.spawn(host, "dbus", ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--nopidfile"])
             wait_until(socket.exists, f"the bus of {host}")
 
