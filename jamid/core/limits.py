@@ -120,6 +120,8 @@ CHANNEL_NAME_BYTES: Final = 4096
 """The name of a channel; real ones have below 300."""
 MUX_CONTROL_BYTES: Final = 64 * 1024
 """A control or protocol frame; real ones have below 300 bytes."""
+MUX_CONTROL_WAITING: Final = 8192
+"""Control frames that wait to be sent; a peer that makes us answer more without reading is cut off."""
 CHANNEL_RECEIVE_HIGH: Final = 4 * 1024 * 1024
 """Unread bytes of one channel at which nothing more is taken from its connection; there is no flow control per channel on the wire."""
 CHANNEL_RECEIVE_LOW: Final = 1024 * 1024
@@ -204,6 +206,8 @@ INBOX_WORKERS: Final = 8
 """Inbox values treated at once: a stranger's may each wait for a certificate that never comes."""
 TRACKED_BUDDIES: Final = 20_000
 """Accounts whose presence is listened for by one account: its contacts and what frontends subscribe to."""
+SYNC_MESSAGE_BYTES: Final = 8 * 1024 * 1024
+"""One message of an own device; one with all contacts and conversations of a large account has some 100 KiB."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000
@@ -250,8 +254,6 @@ FETCH_SECONDS: Final = 120.0
 """Silence after which a fetch is given up; the real server may never answer for a repository it has just erased."""
 INSTANT_MESSAGE_BYTES: Final = 256 * 1024
 """One message of a msg: channel or SIP MESSAGE; invitations with a picture are the largest."""
-SYNC_MESSAGE_BYTES: Final = 16 * 1024 * 1024
-"""One message between own devices: all conversations, requests and states of an account."""
 CONVERSATION_REQUESTS: Final = 512
 """Invitations kept per account; the oldest gives way."""
 REQUEST_METADATA_BYTES: Final = 64_000

@@ -318,4 +318,3 @@ def read_bundle(bundle: bytes) -> tuple[dict[str, str], bytes]:
         oid, _, name = line.partition(b" ")
         references[name.decode(errors="replace")] = oid.decode(errors="replace")
     return references, b"PACK" + pack
-

@@ -1,0 +1,249 @@
+"""The loaded part of a conversation as clients of 17 see it: edits and reactions folded into their messages (protocol: swarm, section 17).
+
+Pure: messages go in from either end, what changed comes out. Messages are held newest first.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from jamid.core.signals import SwarmMessage
+from jamid.swarm import message_maps
+
+SENDING: Final = 1
+FETCHED: Final = 2
+READ: Final = 3
+
+
+@dataclass(slots=True)
+class Message:
+    """A shown message in its present state."""
+
+    id: str
+    body: dict[str, str]
+    linearized_parent: str = ""
+    reactions: list[dict[str, str]] = field(default_factory=list)
+    editions: list[dict[str, str]] = field(default_factory=list)
+    status: dict[str, int] = field(default_factory=dict)
+    version: str = ""
+    """the commit that brought the present text"""
+
+    def __post_init__(self) -> None:
+        self.version = self.version or self.id
+
+    @property
+    def author(self) -> str:
+        return self.body.get("author", "")
+
+    def shown(self, *, with_status: bool = True) -> SwarmMessage:
+        """A copy for a signal."""
+        return SwarmMessage(
+            self.id,
+            self.body.get("type", ""),
+            self.linearized_parent,
+            dict(self.body),
+            [dict(reaction) for reaction in self.reactions],
+            [dict(edition) for edition in self.editions],
+            dict(self.status) if with_status else {},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A message to show."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """A message that changed."""
+
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class Reacted:
+    """A reaction joined a message."""
+
+    target: str
+    reaction: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreacted:
+    """A reaction was taken back."""
+
+    target: str
+    reaction_id: str
+
+
+Change = Added | Updated | Reacted | Unreacted
+
+
+class History:
+    """What is loaded of one conversation."""
+
+    def __init__(self) -> None:
+        self._messages: deque[Message] = deque()
+        self._by_id: dict[str, Message] = {}
+        self._seen: set[str] = set()
+        self._anchor: dict[str, str] = {}
+        """folded commit -> newest shown message that is older (or its own id)"""
+        self._pending_edits: dict[str, list[dict[str, str]]] = {}
+        """edits, newest first, whose target is not loaded"""
+        self._pending_reactions: dict[str, list[dict[str, str]]] = {}
+        self._reactions: dict[str, str] = {}
+        """reaction commit -> message it is on"""
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def __iter__(self) -> Iterator[Message]:
+        return iter(self._messages)
+
+    def __contains__(self, commit: str) -> bool:
+        return commit in self._seen
+
+    def get(self, message: str) -> Message | None:
+        return self._by_id.get(message)
+
+    def clear(self) -> None:
+        """Forgets everything: the next load begins anew."""
+        self.__init__()  # type: ignore[misc]
+
+    def add_new(self, body: dict[str, str]) -> list[Change]:
+        """A commit newer than all loaded ones."""
+        commit = body["id"]
+        if commit in self._seen:
+            return []
+        self._seen.add(commit)
+        newest = self._messages[0].id if self._messages else ""
+        self._anchor[commit] = newest
+        if body["type"] == message_maps.MERGE:
+            return []
+        if target := body.get("react-to"):
+            return self._react(target, body)
+        if target := body.get("edit"):
+            return self._edit(target, body)
+        message = Message(commit, body, newest)
+        self._messages.appendleft(message)
+        self._by_id[commit] = message
+        self._anchor[commit] = commit
+        return [Added(message), *self._apply_pending(message, tell=True)]
+
+    def add_old(self, body: dict[str, str]) -> Message | None:
+        """A commit older than all loaded ones; the message when it is one to show."""
+        commit = body["id"]
+        if commit in self._seen:
+            return None
+        self._seen.add(commit)
+        if body["type"] == message_maps.MERGE:
+            return None
+        if target := body.get("react-to"):
+            if not any(edit.get("body", "") == "" for edit in self._pending_edits.pop(commit, ())):
+                self._pending_reactions.setdefault(target, []).append(body)
+            return None
+        if target := body.get("edit"):
+            self._pending_edits.setdefault(target, []).append(body)
+            return None
+        message = Message(commit, body)
+        if self._messages:
+            self._messages[-1].linearized_parent = commit
+        self._messages.append(message)
+        self._by_id[commit] = message
+        self._anchor[commit] = commit
+        self._apply_pending(message, tell=False)
+        return message
+
+    @property
+    def oldest(self) -> Message | None:
+        return self._messages[-1] if self._messages else None
+
+    @property
+    def newest(self) -> Message | None:
+        return self._messages[0] if self._messages else None
+
+    # -- status -----------------------------------------------------------------------------------------------------------
+
+    def advance(self, member: str, commit: str, status: int) -> list[Message]:
+        """MEMBER has fetched or read up to COMMIT: the loaded messages whose status thereby rose, newest first."""
+        start = self._anchor.get(commit, "")
+        raised = []
+        reached = False
+        for message in self._messages:
+            reached = reached or message.id == start
+            if not reached:
+                continue
+            if message.status.get(member, 0) >= status:
+                break
+            message.status[member] = status
+            raised.append(message)
+        return raised
+
+    # -- folding ----------------------------------------------------------------------------------------------------------
+
+    def _react(self, target: str, body: dict[str, str]) -> list[Change]:
+        message = self._by_id.get(target)
+        if message is None:
+            self._pending_reactions.setdefault(target, []).insert(0, body)
+            return []
+        message.reactions.append(body)
+        self._reactions[body["id"]] = target
+        return [Reacted(target, body)]
+
+    def _edit(self, target: str, body: dict[str, str]) -> list[Change]:
+        if (reacted := self._reactions.get(target)) is not None:
+            return self._unreact(reacted, target, body)
+        message = self._by_id.get(target)
+        if message is None:
+            self._pending_edits.setdefault(target, []).insert(0, body)
+            return []
+        _apply_edit(message, body)
+        return [Updated(message)]
+
+    def _unreact(self, target: str, reaction: str, body: Mapping[str, str]) -> list[Change]:
+        if body.get("body", ""):
+            return []
+        del self._reactions[reaction]
+        message = self._by_id[target]
+        removed = [item for item in message.reactions if item["id"] == reaction]
+        message.reactions = [item for item in message.reactions if item["id"] != reaction]
+        changes: list[Change] = [Unreacted(target, reaction)]
+        if removed:
+            # Clients of 17 are also told of the reaction's own commit; they ignore ids they do not show.
+            gone = Message(reaction, {**removed[0], "body": ""}, version=body["id"], editions=[removed[0]])
+            changes.append(Updated(gone))
+        return changes
+
+    def _apply_pending(self, message: Message, *, tell: bool) -> list[Change]:
+        changes: list[Change] = []
+        for reaction in reversed(self._pending_reactions.pop(message.id, [])):
+            if reaction["author"] and any(edit.get("body", "") == "" for edit in self._pending_edits.pop(reaction["id"], ())):
+                continue
+            message.reactions.append(reaction)
+            self._reactions[reaction["id"]] = message.id
+            changes.append(Reacted(message.id, reaction))
+        edits = self._pending_edits.pop(message.id, [])
+        for edit in reversed(edits):
+            _apply_edit(message, edit, keep_reactions=True)
+        if edits:
+            changes.append(Updated(message))
+        return changes if tell else []
+
+
+def _apply_edit(message: Message, body: Mapping[str, str], *, keep_reactions: bool = False) -> None:
+    previous = {**message.body, "id": message.version}
+    message.editions.insert(0, previous)
+    if message.body.get("type") == message_maps.FILE:
+        message.body["tid"] = body.get("tid", "")
+        if not message.body["tid"]:
+            message.body["fileId"] = ""
+    else:
+        message.body["body"] = body.get("body", "")
+        if not message.body["body"] and not keep_reactions:
+            message.reactions.clear()
+    message.version = body["id"]
