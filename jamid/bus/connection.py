@@ -14,7 +14,7 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Self, cast
 from urllib.parse import unquote
 
 from jamid.bus import library, wire
@@ -81,7 +81,7 @@ class Connection(asyncio.Protocol):
         self._closing = False
 
     @classmethod
-    async def open(cls, address: str) -> Connection:
+    async def open(cls, address: str) -> Self:
         """Connects to the bus at ADDRESS (`session`, `system` or a D-Bus address) and says hello; raises LocalError."""
         sock = await _connect(address_of(address))
         try:
@@ -105,9 +105,7 @@ class Connection(asyncio.Protocol):
         self, destination: str, path: str, interface: str, member: str, signature: str = "", body: list[Any] | None = None
     ) -> list[Any]:
         """Calls somebody else's method and returns the body of its reply; raises BusError or LocalError."""
-        head = wire.header(
-            Kind.CALL, flags=0, path=path, interface=interface, member=member, destination=destination, signature=signature
-        )
+        head = wire.header(Kind.CALL, flags=0, path=path, interface=interface, member=member, destination=destination, signature=signature)
         future: asyncio.Future[Message] = self._loop.create_future()
         serial = self.send(head, wire.encode_body(self.library, signature, body or []))
         self._waiting[serial] = future

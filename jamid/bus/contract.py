@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.resources
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +26,7 @@ API_LEVELS: Final = {
 }
 """what `--api-level` takes; `newer` marks what came after 17.0.0"""
 
+_INTEGER = re.compile("[nqiuxt]")
 _QT_TYPE = "org.qtproject.QtDBus.QtTypeName"
 
 
@@ -83,16 +85,19 @@ class InterfaceContract:
         return f"{ROOT_PATH}/{self.name}"
 
     def find_method(self, name: str, in_signature: str) -> Member | None:
-        """The form of NAME that takes IN_SIGNATURE, or the longest one that takes its beginning (surplus arguments are ignored)."""
+        """The form of NAME that takes IN_SIGNATURE, or the longest one that takes its beginning: surplus arguments are ignored.
+
+        Whole numbers of another width count as equal, since clients that do not introspect send every number as int32.
+        """
         forms = self.methods.get(name, ())
         for form in forms:
             if form.in_signature == in_signature:
                 return form
         try:
-            given = signature.split(in_signature)
+            given = _one_width(signature.split(in_signature))
         except LocalError:
             return None
-        fitting = [form for form in forms if given[: len(form.in_types)] == form.in_types]
+        fitting = [form for form in forms if given[: len(form.in_types)] == _one_width(form.in_types)]
         return max(fitting, key=lambda form: len(form.in_types), default=None)
 
 
@@ -120,6 +125,10 @@ def load(path: Path | None = None) -> dict[str, InterfaceContract]:
     if not contracts:
         raise LocalError(f"no D-Bus contract in {where}; reinstall the package")
     return contracts
+
+
+def _one_width(types: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(_INTEGER.sub("i", one) if one != "ay" else one for one in types)
 
 
 def _interface(element: ElementTree.Element) -> InterfaceContract:

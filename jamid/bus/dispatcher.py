@@ -13,7 +13,7 @@ from jamid.bus.contract import ROOT_PATH, InterfaceContract, Member
 from jamid.bus.interface import Interface
 from jamid.bus.neutral import Neutral
 from jamid.bus.publisher import Call, Publisher, current_call
-from jamid.bus.signature import adapter, neutral
+from jamid.bus.signature import adapter
 from jamid.bus.wire import Kind, Message
 from jamid.core import limits
 from jamid.core.errors import LocalError, NotFoundError
@@ -82,9 +82,7 @@ class Dispatcher:
             if not message.interface and message.member in _STANDARD_MEMBERS:
                 self._standard(message, contract)
             else:
-                self._fail(
-                    message, errors.UNKNOWN_METHOD, f"Unknown method {message.member} or interface {message.interface or 'none'}."
-                )
+                self._fail(message, errors.UNKNOWN_METHOD, f"Unknown method {message.member} or interface {message.interface or 'none'}.")
             return False
         form = contract.find_method(message.member, message.signature)
         if form is None:
@@ -112,23 +110,25 @@ class Dispatcher:
                     result.close()
                     self._fail(message, errors.LIMITS_EXCEEDED, f"{limits.BUS_CALLS_IN_FLIGHT} calls are in progress; try again later.")
                     return False
-                task = asyncio.get_running_loop().create_task(self._finish(message, form, call, result), name=f"bus/{message.member}")
+                task = asyncio.get_running_loop().create_task(
+                    self._finish(message, contract, form, call, result), name=f"bus/{message.member}"
+                )
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
                 return True
             self._reply(message, form, result)
         except Exception as error:
-            self._reply_error(message, form, error)
+            self._reply_error(message, contract, form, error)
         finally:
             current_call.reset(token)
         self._replied(call)
         return False
 
-    async def _finish(self, message: Message, form: Member, call: Call, coroutine: Any) -> None:
+    async def _finish(self, message: Message, contract: InterfaceContract, form: Member, call: Call, coroutine: Any) -> None:
         try:
             self._reply(message, form, await coroutine)
         except Exception as error:
-            self._reply_error(message, form, error)
+            self._reply_error(message, contract, form, error)
         finally:
             self._replied(call)
 
@@ -152,12 +152,11 @@ class Dispatcher:
         body = wire.encode_body(self._replies.library, form.out_signature, adapted)
         self._send(message, form.out_signature, body)
 
-    def _reply_error(self, message: Message, form: Member, error: Exception) -> None:
+    def _reply_error(self, message: Message, contract: InterfaceContract, form: Member, error: Exception) -> None:
         if isinstance(error, NotFoundError):
             # Unknown ids are never D-Bus errors.
             _log.debug("%s: %s", message.member, error)
-            values = [neutral(one) for one in form.out_types]
-            self._reply(message, form, values[0] if len(values) == 1 else values)
+            self._reply(message, form, self._neutral.answer(contract.name, form))
             return
         self._fail(message, *errors.error_of(error, message.member))
 

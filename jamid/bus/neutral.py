@@ -5,43 +5,54 @@ A call that names an account nobody knows is answered with the neutral value wha
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from jamid.bus.contract import Member
 from jamid.bus.signature import neutral
 from jamid.core.errors import NotImplementedYetError
 
-NOTHING: dict[str, dict[str, str]] = {
-    "CallManager": {
-        "switchSecondaryInput": "does nothing and answers false in 13.7.0; gone in 17",
-        "startSmartInfo": "does nothing in 13.7.0; gone in 17",
-        "stopSmartInfo": "does nothing in 13.7.0; gone in 17",
-    },
-    "PresenceManager": {
-        "answerServerRequest": "does nothing in either generation",
-    },
+NOTHING: Final[Mapping[str, str]] = {
+    "CallManager.switchSecondaryInput": "does nothing and answers false in 13.7.0; gone in 17",
+    "CallManager.startSmartInfo": "does nothing in 13.7.0; gone in 17",
+    "CallManager.stopSmartInfo": "does nothing in 13.7.0; gone in 17",
+    "PresenceManager.answerServerRequest": "does nothing in either generation",
 }
 """members whose whole behaviour is the neutral answer, each with its reason"""
 
+UNKNOWN: Final[Mapping[str, Any]] = {
+    "ConfigurationManager.addDevice": -3,
+    "ConfigurationManager.cancelDataTransfer": 3,
+    "ConfigurationManager.fileTransferInfo": [3, "", 0, 0],
+    "ConfigurationManager.isAllModerators": True,
+    "ConfigurationManager.isLocalModeratorsEnabled": True,
+    "ConfigurationManager.validateCertificate": {"EXIST": "FAILED"},
+    "ConfigurationManager.validateCertificatePath": {"EXIST": "FAILED"},
+}
+"""answers to unknown ids, as recorded, where they are not simply the neutral value of the type"""
+
 
 class Neutral:
-    """Answers for members without implementation."""
+    """Answers for unknown ids, and for members without implementation."""
 
     def __init__(self, knows_account: Callable[[str], bool] = lambda account_id: False) -> None:
         self._knows_account = knows_account
 
-    def handler(self, interface: str, form: Member) -> Callable[..., Any]:
-        """A handler for FORM: the neutral value, or NotImplementedYetError for an account that exists or a member without account."""
+    def answer(self, interface: str, form: Member) -> Any:
+        """What FORM answers to an unknown id."""
+        special = UNKNOWN.get(f"{interface}.{form.name}")
+        if special is not None:
+            return special
         values = [neutral(one) for one in form.out_types]
-        answer = values[0] if len(values) == 1 else values
+        return values[0] if len(values) == 1 else values
+
+    def handler(self, interface: str, form: Member) -> Callable[..., Any]:
+        """Stands in for the missing implementation of FORM: a neutral answer, or NotImplementedYetError where that would be a lie."""
 
         def handle(*arguments: Any) -> Any:
-            if form.name in NOTHING.get(interface, {}):
-                return answer
-            if names_account(form) and not self._knows_account(arguments[0]):
-                return answer
-            raise NotImplementedYetError(f"{interface}.{form.name} is not implemented yet")
+            if f"{interface}.{form.name}" not in NOTHING and not (names_account(form) and not self._knows_account(arguments[0])):
+                raise NotImplementedYetError(f"{interface}.{form.name} is not implemented yet")
+            return self.answer(interface, form)
 
         return handle
 

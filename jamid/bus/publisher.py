@@ -45,9 +45,7 @@ class _Route:
     adapters: tuple[Adapter | None, ...]
 
     def body(self, event: Signal) -> list[Any]:
-        return [
-            value if adapt is None else adapt(value) for adapt, value in zip(self.adapters, self.arguments(event), strict=True)
-        ]
+        return [value if adapt is None else adapt(value) for adapt, value in zip(self.adapters, self.arguments(event), strict=True)]
 
 
 class Publisher:
@@ -117,9 +115,7 @@ class Publisher:
             connection.send(route.header, body)
 
 
-def _routes(
-    event_type: type[Signal], contracts: Mapping[str, InterfaceContract], level: frozenset[str]
-) -> tuple[_Route, ...]:
+def _routes(event_type: type[Signal], contracts: Mapping[str, InterfaceContract], level: frozenset[str]) -> tuple[_Route, ...]:
     forms = generations.special_forms(event_type)
     if not forms:
         name = generations.member_name(event_type)

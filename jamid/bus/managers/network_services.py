@@ -1,0 +1,40 @@
+"""Services of the local network that an account exposes to its contacts, as a daemon answers that cannot tunnel any yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from jamid.core.errors import NotImplementedYetError
+
+
+class NetworkServicesPart:
+    """The interface of exposed services without services: nothing is exposed, nobody is asked, no tunnel opens."""
+
+    def __init__(self, knows_account: Callable[[str], bool]) -> None:
+        self._knows_account = knows_account
+
+    def addExposedService(self, account_id: str, service: Mapping[str, str]) -> str:
+        if self._knows_account(account_id) and service.get("name"):
+            raise NotImplementedYetError(f"{service['name']} is not exposed: this daemon cannot expose services yet")
+        return ""
+
+    def updateExposedService(self, account_id: str, service: Mapping[str, str]) -> bool:
+        return False
+
+    def removeExposedService(self, account_id: str, service_id: str) -> bool:
+        return False
+
+    def getExposedServices(self, account_id: str) -> list[dict[str, str]]:
+        return []
+
+    def queryPeerServices(self, account_id: str, peer: str) -> int:
+        return 0
+
+    def openServiceTunnel(self, account_id: str, peer: str, device: str, service_id: str, name: str, port: int) -> str:
+        return ""
+
+    def closeServiceTunnel(self, account_id: str, tunnel: str) -> bool:
+        return False
+
+    def getActiveTunnels(self, account_id: str) -> list[dict[str, str]]:
+        return []

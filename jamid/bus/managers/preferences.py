@@ -1,0 +1,86 @@
+"""Preferences that belong to no account: recording, history, ringing time, and what is done to the microphone's sound."""
+
+from __future__ import annotations
+
+from jamid.core.settings import Settings
+
+
+class PreferencesPart:
+    """Reads and writes `dring.yml`; a setter's reply means that the file has been written."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    # -- recording --
+
+    def getRecordPath(self) -> str:
+        return self._settings.text("audio.recordPath")
+
+    async def setRecordPath(self, path: str) -> None:
+        await self._settings.change({"audio.recordPath": path})
+
+    def getIsAlwaysRecording(self) -> bool:
+        return self._settings.flag("audio.alwaysRecording")
+
+    async def setIsAlwaysRecording(self, enabled: bool) -> None:
+        await self._settings.change({"audio.alwaysRecording": enabled})
+
+    def getRecordPreview(self) -> bool:
+        return self._settings.flag("video.recordPreview")
+
+    async def setRecordPreview(self, enabled: bool) -> None:
+        await self._settings.change({"video.recordPreview": enabled})
+
+    def getRecordQuality(self) -> int:
+        return self._settings.number("video.recordQuality")
+
+    async def setRecordQuality(self, quality: int) -> None:
+        await self._settings.change({"video.recordQuality": quality})
+
+    # -- history and ringing --
+
+    def getHistoryLimit(self) -> int:
+        return self._settings.number("preferences.historyLimit")
+
+    async def setHistoryLimit(self, days: int) -> None:
+        await self._settings.change({"preferences.historyLimit": days})
+
+    def getRingingTimeout(self) -> int:
+        return self._settings.number("preferences.ringingTimeout")
+
+    async def setRingingTimeout(self, seconds: int) -> None:
+        await self._settings.change({"preferences.ringingTimeout": seconds})
+
+    # -- the microphone's sound --
+
+    def getNoiseSuppressState(self) -> str:
+        return self._settings.text("audio.noiseReduce")
+
+    async def setNoiseSuppressState(self, state: str) -> None:
+        await self._settings.change({"audio.noiseReduce": state})
+
+    def isAgcEnabled(self) -> bool:
+        return self._settings.flag("audio.automaticGainControl")
+
+    async def setAgcState(self, enabled: bool) -> None:
+        await self._settings.change({"audio.automaticGainControl": enabled})
+
+    def getEchoCancellationState(self) -> str:
+        return self._settings.text("audio.echoCancel")
+
+    async def setEchoCancellationState(self, state: str) -> None:
+        await self._settings.change({"audio.echoCancel": state})
+
+    def getVoiceActivityDetectionState(self) -> bool:
+        return self._settings.flag("audio.voiceActivityDetection")
+
+    async def setVoiceActivityDetectionState(self, enabled: bool) -> None:
+        await self._settings.change({"audio.voiceActivityDetection": enabled})
+
+    # -- conferences --
+
+    def getConferenceResolution(self) -> str:
+        return self._settings.text("video.conferenceResolution")
+
+    async def setConferenceResolution(self, resolution: str) -> None:
+        await self._settings.change({"video.conferenceResolution": resolution})
