@@ -36,7 +36,7 @@ class AudioStatistics:
     bitrate_received: int = 0
     level_sent: float = 0.0
     level_received: float = 0.0
-    """Root mean square of the last second, 0 to 1."""
+    """Root mean square of the newest frame, 0 to 1."""
 
     def as_report(self) -> dict[str, int]:
         """As the D-Bus signal onRtcpReportReceived carries figures: whole numbers."""
@@ -54,7 +54,8 @@ class AudioStatistics:
     def __str__(self) -> str:
         return (
             f"sent {self.packets_sent} packets ({self.bitrate_sent / 1000:.0f} kbit/s, peer lost {self.peer_loss_percent:.1f} %), "
-            f"received {self.packets_received} ({self.bitrate_received / 1000:.0f} kbit/s, lost {self.packets_lost}, late {self.packets_late}, "
-            f"refused {self.packets_refused}, concealed {self.frames_concealed}, recovered {self.frames_recovered}), "
+            f"received {self.packets_received} ({self.bitrate_received / 1000:.0f} kbit/s, lost {self.packets_lost}, "
+            f"late {self.packets_late}, refused {self.packets_refused}, "
+            f"concealed {self.frames_concealed}, recovered {self.frames_recovered}), "
             f"jitter {self.jitter_ms:.1f} ms, buffer {self.buffer_ms:.0f} ms, round trip {self.round_trip_ms:.0f} ms"
         )
