@@ -98,6 +98,10 @@ class History:
         self._pending_reactions: dict[str, list[dict[str, str]]] = {}
         self._reactions: dict[str, str] = {}
         """reaction commit -> message it is on"""
+        self.progress: dict[str, tuple[str, str]] = {}
+        """member -> newest commit fetched, newest commit read"""
+        self._reached: dict[str, int] = {}
+        """member -> status of everything that is loaded from here on downwards"""
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -112,8 +116,10 @@ class History:
         return self._by_id.get(message)
 
     def clear(self) -> None:
-        """Forgets everything: the next load begins anew."""
+        """Forgets what is loaded: the next load begins anew."""
+        progress = self.progress
         self.__init__()  # type: ignore[misc]
+        self.progress = progress
 
     def add_new(self, body: dict[str, str]) -> list[Change]:
         """A commit newer than all loaded ones."""
@@ -130,6 +136,7 @@ class History:
         if target := body.get("edit"):
             return self._edit(target, body)
         message = Message(commit, body, newest)
+        message.status = {**dict.fromkeys(self.progress, SENDING), message.author: READ}
         self._messages.appendleft(message)
         self._by_id[commit] = message
         self._anchor[commit] = commit
@@ -141,6 +148,11 @@ class History:
         if commit in self._seen:
             return None
         self._seen.add(commit)
+        for member, (fetched, read) in self.progress.items():
+            if commit == read:
+                self._reached[member] = READ
+            elif commit == fetched:
+                self._reached[member] = max(FETCHED, self._reached.get(member, SENDING))
         if body["type"] == message_maps.MERGE:
             return None
         if target := body.get("react-to"):
@@ -151,6 +163,8 @@ class History:
             self._pending_edits.setdefault(target, []).append(body)
             return None
         message = Message(commit, body)
+        message.status = {member: self._reached.get(member, SENDING) for member in self.progress}
+        message.status[message.author] = READ
         if self._messages:
             self._messages[-1].linearized_parent = commit
         self._messages.append(message)
@@ -171,17 +185,22 @@ class History:
 
     def advance(self, member: str, commit: str, status: int) -> list[Message]:
         """MEMBER has fetched or read up to COMMIT: the loaded messages whose status thereby rose, newest first."""
+        fetched, read = self.progress.get(member, ("", ""))
+        self.progress[member] = (fetched, commit) if status == READ else (commit, read)
         start = self._anchor.get(commit, "")
+        if commit in self._seen:
+            self._reached[member] = max(status, self._reached.get(member, SENDING))
         raised = []
         reached = False
         for message in self._messages:
             reached = reached or message.id == start
             if not reached:
                 continue
-            if message.status.get(member, 0) >= status:
+            if message.status.get(member, 0) < status:
+                message.status[member] = status
+                raised.append(message)
+            elif message.author != member:
                 break
-            message.status[member] = status
-            raised.append(message)
         return raised
 
     # -- folding ----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,50 @@
+"""The linear order of a conversation, remembered as far as it was read, so that paging does not walk from the top each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jamid.swarm.repository import Repository
+
+
+class LinearLog:
+    """Commit ids, newest first, of one repository. Not for two threads at once."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._repository = repository
+        self._known: list[str] = []
+        """as read, newest first"""
+        self._fresh: list[str] = []
+        """appended since, oldest first"""
+        self._rest: Iterator[str] | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        yield from reversed(self._fresh)
+        position = 0
+        while True:
+            if position == len(self._known):
+                if self._rest is None:
+                    self._rest = self._repository.log()
+                following = next(self._rest, None)
+                if following is None:
+                    return
+                self._known.append(following)
+            yield self._known[position]
+            position += 1
+
+    def appended(self, commit: str) -> None:
+        """COMMIT became the head and its only parent was the head before."""
+        if self._rest is not None:
+            self._fresh.append(commit)
+
+    def reset(self) -> None:
+        """The history changed other than by one commit at the top."""
+        self._known, self._fresh, self._rest = [], [], None
+
+    def since(self, commit: str) -> Iterator[str]:
+        """From COMMIT on, COMMIT included; "" is the newest. Nothing when it is not in the history."""
+        started = not commit
+        for oid in self:
+            started = started or oid == commit
+            if started:
+                yield oid
