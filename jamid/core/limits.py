@@ -208,6 +208,28 @@ TRACKED_BUDDIES: Final = 20_000
 """Accounts whose presence is listened for by one account: its contacts and what frontends subscribe to."""
 SYNC_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """One message of an own device; one with all contacts and conversations of a large account has some 100 KiB."""
+PROFILE_BYTES: Final = 8 * 1024 * 1024
+"""A vCard with its picture, or the picture; real ones stay below 200 KiB."""
+CHANNEL_MESSAGE_BYTES: Final = 1024 * 1024
+"""One instant message on a channel; invitations with a picture are the largest."""
+WAITING_MESSAGES: Final = 2_000
+"""Messages outside conversations that wait for their receivers, per account."""
+FINISHED_MESSAGES: Final = 500
+"""Sent or failed messages whose status can still be asked for, per account."""
+SEEN_MESSAGES: Final = 20_000
+"""Ids of received messages remembered per account; strangers can fill this."""
+MESSAGE_CHANNELS: Final = 512
+"""Open `msg:` channels of an account, both directions."""
+NAME_LOOKUPS: Final = 256
+"""Different look-ups under way at name servers; frontends ask once per typed character and once per contact."""
+CACHED_NAMES: Final = 20_000
+"""Names remembered per name server."""
+HTTP_REQUESTS: Final = 16
+"""Requests under way at once to the servers of accounts; more wait."""
+HTTP_ANSWER_BYTES: Final = 4 * 1024 * 1024
+"""An answer of a name or account server; directories of account servers are the largest."""
+ACCOUNTS: Final = 500
+"""Accounts of one daemon; each costs memory and traffic as long as it runs."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000
