@@ -57,7 +57,7 @@ class AccountFiles:
         if certificate_data is None or key_data is None:
             raise LocalError(f"{certificate_path} or {key_path} is missing")
         certificate = Certificate.from_pem(certificate_data)
-        key = PrivateKey.from_pem(key_data, password.encode() or None)
+        key = PrivateKey.from_pem(key_data, password.encode() or None, trusted=True)
         if key.public != certificate.public_key:
             raise RemoteError(f"{key_path} is not the key of {certificate_path}")
         return Identity(key, certificate)

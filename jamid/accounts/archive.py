@@ -20,7 +20,7 @@ from jamid.crypto.keys import PrivateKey
 from jamid.crypto.revocations import RevocationList
 
 SCHEME_NONE: Final = ""
-SCHEME_PASSWORD: Final = "password"  # noqa: S105 - the name of a scheme
+SCHEME_PASSWORD: Final = "password"
 SCHEME_KEY: Final = "key"
 
 _GZIP_MAGIC = b"\x1f\x8b\x08"

@@ -95,7 +95,7 @@ def render_sip_account(account_id: str, config: StoredConfig) -> dict[str, Any]:
 def load_yaml_map(data: bytes) -> dict[str, Any]:
     """A YAML map with every scalar as text, however it is spelled; raises RemoteError for anything else."""
     try:
-        node = yaml.load(data, Loader=_Loader)  # noqa: S506 - a loader that builds only text, lists and maps
+        node = yaml.load(data, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RemoteError(f"no YAML: {str(error)[:200]}") from None
     if node is None or node == "":
@@ -108,7 +108,7 @@ def load_yaml_map(data: bytes) -> dict[str, Any]:
 def render_yaml(node: Mapping[str, Any]) -> bytes:
     """NODE as block-style YAML, keys in the order given, no line folded."""
     text = yaml.dump(dict(node), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=2**31, allow_unicode=True)
-    return cast("str", text).encode()
+    return str(text).encode()
 
 
 def _read_details(node: Mapping[str, Any], config: StoredConfig) -> None:

@@ -62,6 +62,11 @@ class ContactBook:
         for uri, contact in self.contacts.items():
             self._set_trust(uri, contact)
 
+    def publish_all(self) -> None:
+        """Tells of every active contact, as is done at every start."""
+        for uri, contact in self.contacts.active():
+            self._account.events.publish(ContactAdded(self._account.id, uri, contact.confirmed))
+
     async def save_contacts(self) -> None:
         async with self._saving:
             await in_thread(write_atomically, self._account.files.data / "contacts", self.contacts.to_bytes())

@@ -1,0 +1,240 @@
+"""One stay of a Jami account on the network: its DHT, its connections, what it publishes and listens to (protocol: identity, 7 and 8)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+
+from jamid.accounts.account import State
+from jamid.accounts.events import AccountAnnounced, AccountOffline, AccountOnline
+from jamid.accounts.generations import inbox_key
+from jamid.accounts.peers import PeerFinder, revocation_value
+from jamid.accounts.receipt import unpack_map
+from jamid.accounts.trust_requests import VALUE_TYPE as TRUST_REQUEST_TYPE
+from jamid.accounts.trust_requests import TrustRequest
+from jamid.core import limits
+from jamid.core.errors import JamidError, LocalError
+from jamid.core.identifiers import InfoHash
+from jamid.core.tasks import Tasks
+from jamid.crypto.keys import PublicKey
+from jamid.dht.service import Dht, Status
+from jamid.dht.values import Value
+
+if TYPE_CHECKING:
+    from jamid.accounts.jami import JamiAccount
+    from jamid.dht.service import Listening
+    from jamid.net.channels import Peer
+    from jamid.net.connections import Connections
+
+_log = logging.getLogger(__name__)
+
+SYNC_TYPE: Final = 0
+MESSAGE_TYPE: Final = 3
+_STATES = {Status.CONNECTED: State.REGISTERED, Status.CONNECTING: State.TRYING, Status.DISCONNECTED: State.UNREGISTERED}
+_PUT_RETRY = 10.0
+
+
+class Session:
+    """From register to unregister."""
+
+    def __init__(self, account: JamiAccount) -> None:
+        assert account.identity is not None
+        self._account = account
+        self._identity = account.identity
+        self._lease = account.environment.dht_pool.lease(account.details, account.identity)
+        self.dht: Dht = self._lease.dht
+        self.announced = False
+        """whether our announcement lies on the DHT"""
+        self.connections: Connections | None = None
+        self._tasks = Tasks(f"session {account.id}")
+        self._listening: list[Listening] = []
+        self._inbox: asyncio.Queue[Value] = asyncio.Queue(limits.INBOX_BACKLOG)
+        self._inbox_full_told = False
+        self._announcing = False
+        self._unsubscribe: list[Callable[[], None]] = []
+        self._treat: dict[int, Callable[[PublicKey, Value], Awaitable[None]]] = {
+            TRUST_REQUEST_TYPE: self._trust_request,
+            MESSAGE_TYPE: self._text_message,
+            SYNC_TYPE: self._sync_message,
+        }
+
+    @property
+    def port(self) -> int:
+        """The UDP port of the DHT node, 0 until it is bound."""
+        return self._lease.port
+
+    async def start(self) -> None:
+        """Joins the DHT and begins to listen; states and announcements follow by themselves."""
+        account = self._account
+        try:
+            await self._lease.start()
+        except LocalError as error:
+            _log.error("[account=%s] the DHT node cannot start: %s", account.id, error)
+            account.set_state(State.ERROR_NETWORK)
+            return
+        if account.session is not self:
+            return
+        if account.environment.connect is not None:
+            self.connections = account.environment.connect(account)
+            self.connections.handle("sync", account.sync)
+            self.connections.handle("msg", account.messages.channels)
+            self.connections.on_connected.append(self._peer_connected)
+            self.connections.on_disconnected.append(self._peer_disconnected)
+        account.events.publish(AccountOnline(account.id, account))
+        for _ in range(limits.INBOX_WORKERS):
+            self._tasks.spawn(self._treat_inbox(), "inbox")
+        own_id = InfoHash.from_hex(account.uri)
+        self._listening.append(self.dht.listen(inbox_key(self._identity.certificate.public_key), self._inbox_value))
+        self._listening.append(self.dht.listen(own_id, self._own_value))
+        account.presence.start()
+        self._unsubscribe.append(self._lease.on_status(self._status_changed))
+        self._status_changed(self._lease.status)
+
+    async def close(self) -> None:
+        """Leaves: nothing of the account is listened to, put or connected any more."""
+        self._account.events.publish(AccountOffline(self._account.id))
+        self.announced = False
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        for listening in self._listening:
+            listening.cancel()
+        await self._tasks.close()
+        if self.connections is not None:
+            await self.connections.close()
+        await self._lease.close()
+
+    def connectivity_changed(self) -> None:
+        """The machine's network changed."""
+        self._lease.connectivity_changed()
+        if self.connections is not None:
+            self.connections.connectivity_changed()
+
+    # -- announcing --
+
+    def _status_changed(self, status: Status) -> None:
+        if self._account.session is not self:
+            return
+        state = _STATES[status]
+        if state is not State.REGISTERED and self._account.state is State.REGISTERED:
+            self.announced = False
+        self._account.set_state(state)
+        if state is State.REGISTERED and not self._announcing:
+            self._announcing = True
+            self._tasks.spawn(self._announce(), "announce")
+        elif state is State.REGISTERED and self._listening and not self.announced:
+            self._tasks.spawn(self._reannounce(), "announce")
+
+    async def _announce(self) -> None:
+        """The certificate first, as nobody can use the announcement before; permanent, so they are refreshed while we are here."""
+        for delay in itertools.repeat(_PUT_RETRY):
+            if await self.dht.publish_certificate():
+                break
+            _log.info("[account=%s] no node took our certificate; trying again", self._account.id)
+            await asyncio.sleep(delay)
+        for revocation_list in self._account.certificates.revocations(self._account.uri):
+            self._tasks.spawn(self.dht.put(InfoHash.from_hex(self._account.uri), revocation_value(revocation_list), permanent=True))
+        await self._reannounce()
+
+    async def _reannounce(self) -> None:
+        for delay in itertools.repeat(_PUT_RETRY):
+            if await self._put_announcement():
+                self._account_announced()
+                return
+            await asyncio.sleep(delay)
+
+    async def _put_announcement(self) -> bool:
+        assert self._account.receipt is not None
+        value = announcement_value(self._account.receipt.announcement)
+        return await self.dht.put(InfoHash.from_hex(self._account.uri), value, permanent=True)
+
+    def _account_announced(self) -> None:
+        if not self.announced and self._account.session is self and self._account.state is State.REGISTERED:
+            self.announced = True
+            self._account.publish_volatile()
+            self._account.events.publish(AccountAnnounced(self._account.id))
+
+    # -- listening --
+
+    def _own_value(self, value: Value, expired: bool) -> None:
+        """Something at our own Jami id: announcements of our devices, revocation lists, junk of strangers."""
+        if expired or value.type != 0:
+            return
+        issuer = self._identity.certificate.issuer
+        if value.owner is None:
+            if issuer is not None:
+                self._account.peers.learn_revocations(issuer.public_key, [value])
+            return
+        for announcement in PeerFinder.announcements(self._account.uri, [value]):
+            key = announcement.device_key
+            if key is not None and key.long_id.hex() != self._account.device_id:
+                self._tasks.spawn(self._learn_device(key), "own device")
+
+    async def _learn_device(self, key: PublicKey) -> None:
+        certificate = await self._account.peers.certificate_of(key)
+        if certificate is not None:
+            await self._account.devices.found(certificate)
+
+    def _inbox_value(self, value: Value, expired: bool) -> None:
+        if expired or value.owner is None or value.type not in self._treat:
+            return
+        if value.recipient is None and value.type != MESSAGE_TYPE:
+            return
+        try:
+            self._inbox.put_nowait(value)
+        except asyncio.QueueFull:
+            if not self._inbox_full_told:
+                self._inbox_full_told = True
+                _log.warning("[account=%s] %d messages wait in the inbox; further ones are dropped", self._account.id, self._inbox.maxsize)
+
+    async def _treat_inbox(self) -> None:
+        while True:
+            value = await self._inbox.get()
+            assert value.owner is not None
+            try:
+                await self._treat[value.type](value.owner, value)
+            except JamidError as error:
+                _log.info("[account=%s] a message in the inbox is ignored: %s", self._account.id, error)
+            except Exception:
+                _log.exception("[account=%s] treating a message in the inbox", self._account.id)
+
+    async def _trust_request(self, owner: PublicKey, value: Value) -> None:
+        request = TrustRequest.from_bytes(value.data)
+        certificate, uri = await self._account.peers.authenticate(owner)
+        await self._account.contacts.receive(certificate, uri, request)
+
+    async def _text_message(self, owner: PublicKey, value: Value) -> None:
+        await self._account.messages.received_on_dht(owner, value.data)
+
+    async def _sync_message(self, owner: PublicKey, value: Value) -> None:
+        await self._account.sync.received_on_dht(owner, value.data)
+
+    # -- connections --
+
+    def _peer_connected(self, peer: Peer) -> None:
+        self._account.presence.peer_connected(peer.account_uri, peer.device_id)
+        self._tasks.spawn(self._pin(peer), "pin")
+
+    def _peer_disconnected(self, peer: Peer) -> None:
+        self._account.presence.peer_disconnected(peer.account_uri, peer.device_id)
+
+    async def _pin(self, peer: Peer) -> None:
+        await self._account.certificates.pin(peer.certificate, self._account.id)
+        if peer.account_uri == self._account.uri:
+            await self._account.devices.found(peer.certificate)
+
+
+def announcement_value(packed: bytes) -> Value:
+    """The signed announcement of a receipt as a value to put unchanged, with the low push priority of newer versions."""
+    content = unpack_map(packed, limits.ANNOUNCEMENT_BYTES)["dat"]
+    body = content["body"]
+    return Value(
+        type=body["type"],
+        data=body["data"],
+        owner=PublicKey.from_der(body["owner"]),
+        seq=body["seq"],
+        signature=content["sig"],
+        priority=1,
+    )
