@@ -16,10 +16,16 @@ from typing import Protocol
 from jamid.app.options import Options
 from jamid.bus.interface import Interface
 from jamid.bus.managers.instance import InstancePart
+from jamid.bus.managers.network import NetworkPart
+from jamid.bus.managers.network_services import NetworkServicesPart
+from jamid.bus.managers.plugins import PluginsPart
+from jamid.bus.managers.preferences import PreferencesPart
+from jamid.bus.managers.video import VideoPart
 from jamid.bus.service import BusService
 from jamid.core.clock import Clock, SystemClock
 from jamid.core.events import Events
 from jamid.core.paths import Paths
+from jamid.core.settings import FILE_NAME, Settings
 from jamid.core.signals import Started
 
 _log = logging.getLogger(__name__)
@@ -54,7 +60,8 @@ class Daemon:
         self._request_stop = request_stop
         self._started: list[Part] = []
 
-        self.bus = BusService(options.bus, self._interfaces(), self.events, options.api_level)
+        self.settings = Settings.load(self.paths.config / FILE_NAME)
+        self.bus = BusService(options.bus, self._interfaces(), self.events, options.api_level, knows_account=self._knows_account)
 
     # -- what it is made of -----------------------------------------------------------------------------------------------
     def _parts(self) -> list[Part]:
@@ -66,7 +73,16 @@ class Daemon:
     def _interfaces(self) -> list[Interface]:
         return [
             Interface("Instance", [InstancePart(lambda: self._request_stop("the last client left"), persistent=self.options.persistent)]),
+            Interface("ConfigurationManager", [PreferencesPart(self.settings), NetworkPart(self.events)]),
+            Interface("CallManager", []),
+            Interface("PresenceManager", []),
+            Interface("VideoManager", [VideoPart(self.settings, self.events)]),
+            Interface("PluginManagerInterface", [PluginsPart(self.settings)]),
+            Interface("NetworkServiceManager", [NetworkServicesPart(self._knows_account)]),
         ]
+
+    def _knows_account(self, account_id: str) -> bool:
+        return False
 
     # -- life -------------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
