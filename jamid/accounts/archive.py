@@ -101,13 +101,12 @@ class Archive:
             root["ethKey"] = _encoded(self.eth_key)
         if self.revocations is not None:
             root["ringAccountCRL"] = _encoded(self.revocations.to_der())
-        for name, value in (
-            ("ringAccountContacts", self.contacts),
-            ("conversations", self.conversations),
-            ("conversationsRequests", self.conversation_requests),
-        ):
-            if value:
-                root[name] = value
+        lists = {
+            "ringAccountContacts": self.contacts,
+            "conversations": self.conversations,
+            "conversationsRequests": self.conversation_requests,
+        }
+        root |= {name: value for name, value in lists.items() if value}
         return json.dumps(root, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode("utf-8", "replace")
 
     def _take(self, key: str, value: Any) -> None:

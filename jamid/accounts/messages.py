@@ -58,8 +58,9 @@ class Messages:
     async def load(self) -> None:
         """Reads what waits and what was seen."""
         files = self._account.files
-        self._outbox = await in_thread(lambda: files.load(files.cache / "messages", Outbox.from_bytes)) or Outbox()
-        self._seen = await in_thread(lambda: files.load(files.cache / "treatedImMessages", SeenTokens.from_bytes)) or SeenTokens()
+        outbox = await in_thread(lambda: files.load(files.cache / "messages", Outbox.from_bytes))
+        seen = await in_thread(lambda: files.load(files.cache / "treatedImMessages", SeenTokens.from_bytes))
+        self._outbox, self._seen = outbox or Outbox(), seen or SeenTokens()
 
     async def close(self) -> None:
         self.channels.close()

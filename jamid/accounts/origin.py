@@ -1,4 +1,4 @@
-"""Where a new account comes from: nowhere, an archive file, a PIN, another device, or a management server (protocol: identity, 13, 14, 16)."""
+"""Where a new account comes from: nowhere, an archive file, a PIN, another device, a server (protocol: identity, 13, 14, 16)."""
 
 from __future__ import annotations
 

@@ -230,6 +230,8 @@ HTTP_ANSWER_BYTES: Final = 4 * 1024 * 1024
 """An answer of a name or account server; directories of account servers are the largest."""
 ACCOUNTS: Final = 500
 """Accounts of one daemon; each costs memory and traffic as long as it runs."""
+PINNED_PATH_FILES: Final = 1_000
+"""Files of a directory of certificates that a caller asks to pin."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000
