@@ -54,10 +54,14 @@ class DhtSettings:
     """address to bind to; "" = no IPv4"""
     host6: str = "::"
     """address to bind to; "" = no IPv6"""
+    bootstrap: tuple[str, ...] = ()
+    """`host`, `host:port` or `[v6]:port` each; more by `DhtNode.bootstrap`"""
     network: int = 0
+    peer_discovery: bool = False
+    """finds other nodes on the local network by multicast, and is found"""
     node_id: InfoHash | None = None
     """None = the state file's, else random"""
-    state_path: Path | None = None
+    state_file: Path | None = None
     """nodes, id and values between two runs; the ports stand in `<path>_port.txt` beside it"""
     client: bool = False
     is_bootstrap: bool = False
@@ -92,8 +96,8 @@ class DhtNode:
         """Binds the sockets and takes up the state of the last run; raises LocalError when no port can be had."""
         self._loop = asyncio.get_running_loop()
         state, ports = NodeState(), dict[Family, int]()
-        if self.settings.state_path is not None:
-            state, ports = await in_thread(read_state, self.settings.state_path)
+        if self.settings.state_file is not None:
+            state, ports = await in_thread(read_state, self.settings.state_file)
         self._bind(ports)
         node_id = self.settings.node_id or state.node_id or InfoHash.random()
         settings = CoreSettings(
@@ -118,6 +122,11 @@ class DhtNode:
         self._upkeep.start()
         for index, (known_id, address) in enumerate(state.nodes):
             self._core.add_node(known_id, address, ping=index < 8)
+        for host in self.settings.bootstrap:
+            try:
+                self._hosts[split_host_port(host)] = None
+            except LocalError as error:
+                _log.error("bootstrap host ignored: %s", error)
         if self._hosts:
             self._upkeep.bootstrap_now()
 
@@ -128,10 +137,10 @@ class DhtNode:
         core, self._core = self._core, None
         self._upkeep.stop()
         await self._tasks.close()
-        if self.settings.state_path is not None:
+        if self.settings.state_file is not None:
             state = self._state_of(core)
             try:
-                await in_thread(write_state, self.settings.state_path, state, {family: self._port(family) for family in self._sockets})
+                await in_thread(write_state, self.settings.state_file, state, {family: self._port(family) for family in self._sockets})
             except LocalError as error:
                 _log.error("the DHT node cannot save its state: %s", error)
         core.close()
