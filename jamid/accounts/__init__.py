@@ -1,1 +1,1 @@
-"""Jami and SIP accounts: archive, devices, contacts, presence, names and synchronisation."""
+"""Jami and SIP accounts: archive, devices, contacts, trust, presence, names, profiles, synchronisation."""

@@ -114,6 +114,10 @@ class Lease:
         return self._shared.node.status
 
     @property
+    def node(self) -> DhtNode:
+        return self._shared.node
+
+    @property
     def port(self) -> int:
         return self._shared.node.port
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jamid.accounts.certificate_store import CertificateStore
+from jamid.accounts.connecting import connect
 from jamid.accounts.seams import Seams
 from jamid.core.clock import Clock, SystemClock
 from jamid.core.events import Events
@@ -35,7 +36,7 @@ class Environment:
     seams: Seams = field(default_factory=Seams)
     clock: Clock = field(default_factory=SystemClock)
     generations: frozenset[Generation] = BOTH
-    connect: Callable[[JamiAccount], Connections] | None = None
+    connect: Callable[[JamiAccount], Connections] | None = connect
     """makes the connections of an account that goes online; None: an account without connections, for tests of the rest"""
 
     @property

@@ -15,7 +15,9 @@ from jamid.accounts.contact_book import ContactBook
 from jamid.accounts.creation import Device
 from jamid.accounts.environment import Environment
 from jamid.accounts.events import AccountLoaded, DetailsChanged, DeviceAnnounced, OwnDeviceFound
+from jamid.accounts.linking import DeviceLinks
 from jamid.accounts.messages import Messages
+from jamid.accounts.names import Lookup
 from jamid.accounts.own_devices import OwnDevices
 from jamid.accounts.peers import PeerFinder
 from jamid.accounts.presence import Presence
@@ -53,7 +55,7 @@ class JamiAccount(Account):
         self.identity: Identity | None = None
         self.receipt: Receipt | None = None
         self.session: Session | None = None
-        self.peers = PeerFinder(account_id, environment.certificates, environment.clock, environment.generations)
+        self.peers = PeerFinder(account_id, environment.certificates, environment.clock)
         self.contacts = ContactBook(self)
         self.devices = OwnDevices(self)
         self.presence = Presence(self)
@@ -61,6 +63,7 @@ class JamiAccount(Account):
         self.messages = Messages(self)
         self.profile = OwnProfile(self)
         self.vault = Vault(self)
+        self.links = DeviceLinks(self)
         environment.certificates.add_account(account_id, self.files.data / "certificates")
         self._unsubscribe = [
             environment.events.subscribe(DeviceAnnounced, self._peer_announced),
@@ -248,6 +251,23 @@ class JamiAccount(Account):
     async def certificate_of(self, device_id: str | LongId | InfoHash) -> Certificate | None:
         """A device's certificate, from the store, else from the DHT."""
         return await self.peers.certificate(device_id)
+
+    async def set_registered_name(self, name: str) -> None:
+        """The name service knows the account by NAME ("" for none)."""
+        if name != self.config.registered_name:
+            self.config.registered_name = name
+            await self.save()
+            self.publish_volatile()
+
+    async def refresh_registered_name(self) -> None:
+        """Asks the name service for the own name, as is done at every registration; a server that is down changes nothing."""
+        answer = await self.environment.names.lookup_address(self.details["RingNS.uri"], self.uri)
+        if answer.status in (Lookup.FOUND, Lookup.NOT_FOUND):
+            await self.set_registered_name(answer.name)
+
+    def search_user(self, query: str) -> bool:
+        """Searches the directory of the account's management server; False without one."""
+        return False
 
     def drop_peer(self, uri: str) -> None:
         """Closes every connection with an account: it was banned."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +13,7 @@ from jamid.accounts.generations import inbox_key
 from jamid.accounts.message_channels import MessageChannels
 from jamid.accounts.message_store import MessageStatus, Outbox, OutgoingMessage, SeenTokens
 from jamid.accounts.message_wire import TEXT, ChannelMessage, ImMessage
+from jamid.core import limits
 from jamid.core.errors import LocalError, RemoteError
 from jamid.core.files import write_atomically
 from jamid.core.generations import Generation
@@ -54,6 +56,7 @@ class Messages:
         self._outbox = Outbox()
         self._seen = SeenTokens()
         self._save_planned = False
+        self._received: deque[tuple[str, dict[str, str], int]] = deque(maxlen=limits.LAST_MESSAGES)
 
     async def load(self) -> None:
         """Reads what waits and what was seen."""
@@ -114,6 +117,10 @@ class Messages:
         self._set_status(message, MessageStatus.CANCELLED)
         return True
 
+    def since(self, moment: int) -> list[tuple[str, dict[str, str], int]]:
+        """What getLastMessages answers: sender, payloads and date of the messages received since MOMENT (seconds)."""
+        return [message for message in self._received if message[2] >= moment]
+
     def peer_announced(self, uri: str) -> None:
         """A device of URI came online: what waits for it is tried again."""
         for message in self._outbox.waiting(uri):
@@ -136,6 +143,7 @@ class Messages:
         cleaned = {mime.replace("\0", ""): text.replace("\0", "") for mime, text in payloads.items()}
         self._account.events.publish(InstantMessage(self._account.id, uri, device_id, token, cleaned))
         if not any(mime.partition(";")[0].strip() in CONTROL_TYPES for mime in cleaned):
+            self._received.append((uri, cleaned, int(self._account.clock.time())))
             self._account.events.publish(IncomingAccountMessage(self._account.id, message_id, uri, cleaned))
         return True
 

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING
 import msgpack
 
 from jamid.accounts.certificate_store import CertificateStore
-from jamid.accounts.generations import certificate_ids
 from jamid.accounts.receipt import Announcement
 from jamid.accounts.trust import check_peer_device
 from jamid.core import limits
 from jamid.core.clock import Clock
 from jamid.core.errors import JamidError, RemoteError
-from jamid.core.generations import Generation
 from jamid.core.identifiers import InfoHash, LongId
 from jamid.core.tasks import in_thread
 from jamid.crypto.certificates import Certificate
@@ -34,11 +32,10 @@ _log = logging.getLogger(__name__)
 class PeerFinder:
     """Looks up devices and certificates for one account, in the certificate store first."""
 
-    def __init__(self, account_id: str, store: CertificateStore, clock: Clock, generations: frozenset[Generation]) -> None:
+    def __init__(self, account_id: str, store: CertificateStore, clock: Clock) -> None:
         self._account_id = account_id
         self._store = store
         self._clock = clock
-        self._generations = generations
         self.dht: Dht | None = None
         """the DHT while the account is online"""
 
@@ -55,14 +52,14 @@ class PeerFinder:
                 certificate_id = (LongId if len(certificate_id) == 64 else InfoHash).from_hex(certificate_id)
         except RemoteError:
             return None
-        return await self._fetch([certificate_id])
+        return await self._fetch(certificate_id)
 
     async def certificate_of(self, key: PublicKey) -> Certificate | None:
         """The certificate of a device whose key is known: from the store, else from where either generation publishes it."""
         found = await self._store.find(key.long_id, self._account_id)
         if found is not None or self.dht is None:
             return found
-        return await self._fetch(certificate_ids(key, self._generations))
+        return await self._fetch(key.long_id, also=key.id)
 
     async def authenticate(self, key: PublicKey) -> tuple[Certificate, str]:
         """Certificate and Jami id of the device that signed with KEY; RemoteError when it has none or its chain does not hold."""
@@ -142,19 +139,12 @@ class PeerFinder:
         await self.check(certificate)
         return certificate
 
-    async def _fetch(self, ids: Iterable[InfoHash | LongId]) -> Certificate | None:
+    async def _fetch(self, key_id: InfoHash | LongId, also: InfoHash | None = None) -> Certificate | None:
         assert self.dht is not None
-        searches = [asyncio.ensure_future(self.dht.find_certificate(certificate_id)) for certificate_id in ids]
-        try:
-            for search in asyncio.as_completed(searches):
-                certificate = await search
-                if certificate is not None:
-                    await self._store.pin(certificate, self._account_id)
-                    return certificate
-        finally:
-            for search_task in searches:
-                search_task.cancel()
-        return None
+        certificate = await self.dht.find_certificate(key_id, also=also)
+        if certificate is not None:
+            await self._store.pin(certificate, self._account_id)
+        return certificate
 
 
 def read_revocation_value(data: bytes) -> RevocationList:

@@ -38,6 +38,14 @@ class ContactConversations(Protocol):
         """The user discarded a request: conversationRequestDeclined is published."""
         ...
 
+    def is_member(self, account_id: str, uri: str) -> bool:
+        """Whether URI takes part in a conversation of the account, and may therefore connect without being a contact."""
+        ...
+
+    async def send_to_members(self, account_id: str, conversation_id: str, payloads: Mapping[str, str]) -> None:
+        """Sends an instant message to every member of a conversation."""
+        ...
+
     def archived(self, account_id: str) -> tuple[dict[str, Any], dict[str, Any]]:
         """The members `conversations` and `conversationsRequests` of an archive."""
         ...
@@ -70,6 +78,10 @@ class SipRegistrar(Protocol):
 
     async def unregister(self, account_id: str) -> None: ...
 
+    async def send_message(self, account_id: str, to: str, payloads: Mapping[str, str]) -> int:
+        """Sends a MESSAGE outside any call; its token, 0 when that is not possible."""
+        ...
+
 
 class NoConversations:
     """Contacts without conversations."""
@@ -81,6 +93,12 @@ class NoConversations:
         return None
 
     def request_declined(self, account_id: str, uri: str, conversation_id: str) -> None:
+        return None
+
+    def is_member(self, account_id: str, uri: str) -> bool:
+        return False
+
+    async def send_to_members(self, account_id: str, conversation_id: str, payloads: Mapping[str, str]) -> None:
         return None
 
     def archived(self, account_id: str) -> tuple[dict[str, Any], dict[str, Any]]:

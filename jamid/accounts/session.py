@@ -61,6 +61,10 @@ class Session:
             SYNC_TYPE: self._sync_message,
         }
 
+    def own_addresses(self) -> list[str]:
+        """Our addresses as other DHT nodes see them."""
+        return self._lease.node.own_addresses() if self._lease.node.running else []
+
     @property
     def port(self) -> int:
         """The UDP port of the DHT node, 0 until it is bound."""
@@ -84,6 +88,12 @@ class Session:
             self.connections.on_connected.append(self._peer_connected)
             self.connections.on_disconnected.append(self._peer_disconnected)
         account.events.publish(AccountOnline(account.id, account))
+        if self.connections is not None:
+            try:
+                await self.connections.start()
+            except LocalError as error:
+                _log.error("[account=%s] peers cannot connect: %s", account.id, error)
+        self._tasks.spawn(account.refresh_registered_name(), "own name")
         for _ in range(limits.INBOX_WORKERS):
             self._tasks.spawn(self._treat_inbox(), "inbox")
         own_id = InfoHash.from_hex(account.uri)
@@ -155,6 +165,7 @@ class Session:
             self.announced = True
             self._account.publish_volatile()
             self._account.events.publish(AccountAnnounced(self._account.id))
+            self._account.messages.retry_all()
 
     # -- listening --
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from jamid.accounts.account import Account, State
 from jamid.accounts.config_file import StoredConfig
-from jamid.accounts.seams import Seams
+from jamid.accounts.seams import Seams, SipRegistrar
 from jamid.core.events import Events
 
 _CREDENTIAL_KEYS = ("Account.username", "Account.password", "Account.realm")
@@ -38,8 +38,10 @@ class SipAccount(Account):
             self.details.set("Account.password", self.config.credentials[0]["Account.password"])
         await self.save()
 
-    def told_details(self) -> dict[str, str]:
-        return super().told_details()
+    @property
+    def registrar(self) -> SipRegistrar | None:
+        """Who registers SIP accounts and sends their messages, if anybody does."""
+        return self._seams.sip
 
     def volatile_details(self) -> dict[str, str]:
         told = super().volatile_details()

@@ -232,6 +232,8 @@ ACCOUNTS: Final = 500
 """Accounts of one daemon; each costs memory and traffic as long as it runs."""
 PINNED_PATH_FILES: Final = 1_000
 """Files of a directory of certificates that a caller asks to pin."""
+LAST_MESSAGES: Final = 200
+"""Received messages outside conversations kept in memory for frontends that ask for the last ones."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from jamid.accounts.archive import SCHEME_PASSWORD
 from jamid.accounts.details import template
 from jamid.accounts.service import Accounts
+from jamid.core.identifiers import bare_uri
 
 
 class AccountsPart:
@@ -79,6 +80,22 @@ class AccountsPart:
             await account.profile.update(name, avatar, file_type, flag)
 
     # -- messages outside conversations -- (protocol: dbus, section 5.7)
+
+    async def sendTextMessage(self, account_id: str, to: str, payloads: Mapping[str, str], flags: int = 0) -> int:
+        """17 has the flags, whose lowest bit forbids making a connection."""
+        sip, jami = self._accounts.sip(account_id), self._accounts.jami(account_id)
+        if sip is not None and sip.registrar is not None:
+            return await sip.registrar.send_message(account_id, to, payloads)
+        if jami is None:
+            return 0
+        if to.startswith("swarm:"):
+            await jami.seams.conversations.send_to_members(account_id, to.removeprefix("swarm:"), payloads)
+            return 0
+        return await jami.messages.send(bare_uri(to), payloads, only_connected=bool(flags & 1))
+
+    def getLastMessages(self, account_id: str, since: int) -> list[list[object]]:
+        account = self._accounts.jami(account_id)
+        return [] if account is None else [list(message) for message in account.messages.since(since)]
 
     def getMessageStatus(self, token: int) -> int:
         for account in self._accounts:
