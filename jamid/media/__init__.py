@@ -3,11 +3,10 @@
 The seam for calls is `jamid.media.service.Media` (one per process) and the `AudioStream` it opens for each negotiated audio line::
 
     media.prepare()                                   # when a call starts ringing: thread and libraries come up meanwhile
-    stream = media.open_audio(                        # when SDP and ICE are done
+    stream = media.open_stream(                       # when SDP and ICE are done
         AudioParameters(stream_id=f"{call_id}_audio_0", codec="opus", clock_rate=48000, payload_type=104,
                         telephone_event=101, keys=SrtpKeys(local=our_key, remote=peer_key, suite=suite), source=""),
-        send_rtp=component_1.send, send_rtcp=component_2.send,
-        on_first_packet=..., on_dtmf=...)
+        component_1.send, component_2.send, on_first_packet=..., on_dtmf=...)
     component_1.on_data = stream.receive_rtp          # cheap, from any thread
     component_2.on_data = stream.receive_rtcp
     stream.set_muted(True); stream.set_held(True); stream.send_dtmf("5"); stream.set_source("file:///a.wav")

@@ -73,7 +73,7 @@ class StreamSession(Protocol):
 class AudioStream:
     """One audio line. Methods may be called from the main loop at any time, also before the media thread is up, and after `close`."""
 
-    def __init__(self, parameters: AudioParameters, worker: Worker) -> None:
+    def __init__(self, parameters: AudioParameters, worker: Worker, on_close: Callable[[], Any] | None = None) -> None:
         self.parameters = parameters
         self.muted = parameters.muted
         self.held = parameters.held
@@ -81,6 +81,7 @@ class AudioStream:
         self._worker = worker
         self._session: StreamSession | None = None
         self._closed = False
+        self._on_close = on_close
         self.rtp_inbox: deque[tuple[float, bytes]] = deque(maxlen=limits.RTP_INBOX_PACKETS)
         """Arrival time and bytes of packets that wait for the media thread."""
         self.rtcp_inbox: deque[tuple[float, bytes]] = deque(maxlen=limits.RTP_INBOX_PACKETS)
@@ -145,16 +146,22 @@ class AudioStream:
 
     async def close(self) -> AudioStatistics:
         """Ends the stream and returns its final figures; a second call does nothing but return them."""
-        if not self._closed:
-            self._closed = True
+        if self._close_once():
             await self._worker.call(self._end)
         return self.statistics()
 
     def close_soon(self) -> None:
         """As `close`, without waiting."""
-        if not self._closed:
-            self._closed = True
+        if self._close_once():
             self._worker.post(self._end)
+
+    def _close_once(self) -> bool:
+        if self._closed:
+            return False
+        self._closed = True
+        if self._on_close is not None:
+            self._on_close()
+        return True
 
     def _end(self) -> None:
         if self._session is not None:

@@ -115,8 +115,11 @@ class AudioEngine:
                         return
                 finally:
                     sys.setswitchinterval(interval)
+                graph.rest()
         except Exception:
             _log.exception("the media thread failed; there will be no more sound")
+        finally:
+            graph.close()
 
     def _serve_idle(self, graph: Graph) -> bool:
         while not graph.busy:

@@ -32,7 +32,8 @@ def scaled(frame: Frame, factor: float) -> Frame:
     """FRAME louder or softer, with saturation."""
     if factor == 1.0:
         return frame
-    return np.clip(frame * np.float32(factor), -32768, 32767).astype(np.int16)
+    changed: Frame = np.clip(frame * np.float32(factor), -32768, 32767).astype(np.int16)
+    return changed
 
 
 def level(frame: Frame) -> float:

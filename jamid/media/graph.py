@@ -9,9 +9,10 @@ from typing import Any, Final
 import numpy as np
 
 from jamid.media.frames import CHANNELS, FRAME_SAMPLES, SILENCE, Frame, Wide, level, scaled, to_frame
+from jamid.media.selected import SelectedInput, SelectedOutput
 from jamid.media.session import AudioSession
-from jamid.media.sinks import NullSink, Sink
-from jamid.media.sources import NullSource, Source
+from jamid.media.sinks import Sink
+from jamid.media.sources import Source
 
 _log = logging.getLogger(__name__)
 
@@ -31,9 +32,9 @@ class Graph:
         self._tell = tell
         self.sessions: dict[str, AudioSession] = {}
         self._absent_hosts: set[str] = set()
-        self.input: Source = NullSource()
-        self.output: Sink = NullSink()
-        self.ringtone_output: Sink | None = None
+        self.input = SelectedInput()
+        self.output = SelectedOutput()
+        self.ringtone_output: SelectedOutput | None = None
         """None: ringing goes to the output."""
         self.input_gain = self.output_gain = 1.0
         self.input_muted = self.output_muted = self.ringtone_muted = False
@@ -105,7 +106,11 @@ class Graph:
         """One frame's time for everything."""
         self._ticks += 1
         sessions = list(self.sessions.values())
-        selected = self._read_input() if self.capturing else None
+        if self.capturing:
+            selected = self._read_input()
+        else:
+            selected = None
+            self.input.release()
         for session in sessions:
             session.listen(now)
         owns = {session.id: session.own_input(selected) for session in sessions}
@@ -126,6 +131,20 @@ class Graph:
         if self._ticks % TICKS_PER_SECOND == 0:
             for session in sessions:
                 session.measure(now)
+
+    def rest(self) -> None:
+        """There will be no tick for a while: lets go of the devices."""
+        self.input.release()
+        self.output.release()
+        if self.ringtone_output is not None:
+            self.ringtone_output.release()
+
+    def close(self) -> None:
+        """Ends everything that is left."""
+        for session in list(self.sessions.values()):
+            session.close()
+        self.rest()
+        self.output.close()
 
     # -- details -----------------------------------------------------------------------------------------------------------
     def _read_input(self) -> Frame | None:
