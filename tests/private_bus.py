@@ -100,6 +100,10 @@ class Client:
         bus = "org.freedesktop.DBus"
         return await self.connection.call(bus, "/org/freedesktop/DBus", bus, member, signature, list(arguments))
 
+    async def ping(self) -> None:
+        """Waits until everything that the daemon has sent so far is here."""
+        await self.connection.call(BUS_NAME, "/", "org.freedesktop.DBus.Peer", "Ping")
+
     async def wait_for(self, count: int, seconds: float = 5) -> list[tuple[str, str, list[Any]]]:
         """The signals, once there are COUNT of them."""
         async with asyncio.timeout(seconds):

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from jamid.bus import errors, introspection, wire
 from jamid.bus.contract import ROOT_PATH, InterfaceContract, Member
 from jamid.bus.interface import Interface
-from jamid.bus.neutral import Neutral
+from jamid.bus.neutral import NOTHING, Neutral
 from jamid.bus.publisher import Call, Publisher, current_call
 from jamid.bus.signature import adapter
 from jamid.bus.wire import Kind, Message
@@ -56,6 +56,16 @@ class Dispatcher:
     def start(self, replies: Replies) -> None:
         """Sends replies over REPLIES from now on."""
         self._replies = replies
+
+    def missing(self) -> list[str]:
+        """The methods of the contract that nobody implements and that are not meant to do nothing."""
+        return sorted(
+            name
+            for contract in self._contracts.values()
+            for method in contract.methods
+            if (name := f"{contract.name}.{method}") not in NOTHING
+            and ((interface := self._interfaces.get(contract.name)) is None or method not in interface.handlers)
+        )
 
     async def close(self) -> None:
         """Cancels the calls that still run; their callers get an error from the bus when we leave it."""

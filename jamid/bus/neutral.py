@@ -24,6 +24,7 @@ UNKNOWN: Final[Mapping[str, Any]] = {
     "ConfigurationManager.addDevice": -3,
     "ConfigurationManager.cancelDataTransfer": 3,
     "ConfigurationManager.fileTransferInfo": [3, "", 0, 0],
+    "ConfigurationManager.getActiveCodecList": [27, 139, 12, 4, 86076, 69660, 69643, 536956963, 268521507, 86051, 65543, 65542],
     "ConfigurationManager.isAllModerators": True,
     "ConfigurationManager.isLocalModeratorsEnabled": True,
     "ConfigurationManager.validateCertificate": {"EXIST": "FAILED"},

@@ -68,6 +68,10 @@ class BusService:
         if self._connection is not None:
             await self._connection.close()
 
+    def missing(self) -> list[str]:
+        """The methods of the contract that nobody implements, as `Interface.method`."""
+        return self._dispatcher.missing()
+
     @property
     def closed(self) -> asyncio.Future[None]:
         """Done when the connection has ended, by `stop` or because the bus went away."""
