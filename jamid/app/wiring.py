@@ -9,17 +9,29 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from jamid.accounts.certificate_store import CertificateStore
+from jamid.accounts.dht_pool import DhtPool
+from jamid.accounts.environment import Environment
+from jamid.accounts.names import NameDirectory
+from jamid.accounts.seams import Seams
+from jamid.accounts.service import Accounts
 from jamid.app.options import Options
 from jamid.bus.interface import Interface
+from jamid.bus.managers.accounts import AccountsPart
+from jamid.bus.managers.certificates import CertificatesPart
+from jamid.bus.managers.contacts import ContactsPart
+from jamid.bus.managers.devices import DevicesPart
 from jamid.bus.managers.instance import InstancePart
+from jamid.bus.managers.names import NamesPart
 from jamid.bus.managers.network import NetworkPart
 from jamid.bus.managers.network_services import NetworkServicesPart
 from jamid.bus.managers.plugins import PluginsPart
 from jamid.bus.managers.preferences import PreferencesPart
+from jamid.bus.managers.presence import PresencePart
 from jamid.bus.managers.video import VideoPart
 from jamid.bus.service import BusService
 from jamid.core.clock import Clock, SystemClock
@@ -27,6 +39,7 @@ from jamid.core.events import Events
 from jamid.core.paths import Paths
 from jamid.core.settings import FILE_NAME, Settings
 from jamid.core.signals import Started
+from jamid.net.connections import Connections
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +62,21 @@ class Part:
     stop: Callable[[], Awaitable[None]] | None = None
 
 
+class ConnectionsByAccount:
+    """An account's connections for D-Bus, which names peers by account where the network room names devices."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    def connection_list(self, peers: Sequence[str] | None = None) -> list[dict[str, str]]:
+        """A map per connection; only those to accounts in PEERS when given."""
+        return [entry for entry in self._connections.connection_list() if peers is None or entry["peer"] in peers]
+
+    def channel_list(self, connection_id: str) -> list[dict[str, str]]:
+        """A map per channel of one connection."""
+        return self._connections.channel_list(connection_id)
+
+
 class Daemon:
     """Everything that runs in the process."""
 
@@ -61,28 +89,66 @@ class Daemon:
         self._started: list[Part] = []
 
         self.settings = Settings.load(self.paths.config / FILE_NAME)
+        self.seams = Seams()
+        certificates = CertificateStore(self.paths.data / "certificates", self.events)
+        self.accounts = Accounts(
+            Environment(
+                paths=self.paths,
+                settings=self.settings,
+                events=self.events,
+                certificates=certificates,
+                dht_pool=DhtPool(self.paths.cache, certificates, self.clock, options.generations),
+                names=NameDirectory(self.paths.cache),
+                seams=self.seams,
+                clock=self.clock,
+                generations=options.generations,
+            )
+        )
         self.bus = BusService(options.bus, self._interfaces(), self.events, options.api_level, knows_account=self._knows_account)
 
     # -- what it is made of -----------------------------------------------------------------------------------------------
     def _parts(self) -> list[Part]:
         """In the order of start. The name on the bus comes after the accounts are loaded and before the network is touched."""
         return [
+            Part("accounts", self.accounts.load, self.accounts.close),
             Part("bus", self._start_bus, self.bus.stop),
+            Part("registrations", self.accounts.start),
         ]
 
     def _interfaces(self) -> list[Interface]:
         return [
             Interface("Instance", [InstancePart(lambda: self._request_stop("the last client left"), persistent=self.options.persistent)]),
-            Interface("ConfigurationManager", [PreferencesPart(self.settings), NetworkPart(self.events)]),
+            Interface("ConfigurationManager", self._configuration_parts()),
             Interface("CallManager", []),
-            Interface("PresenceManager", []),
+            Interface("PresenceManager", [PresencePart(self.accounts)]),
             Interface("VideoManager", [VideoPart(self.settings, self.events)]),
             Interface("PluginManagerInterface", [PluginsPart(self.settings)]),
             Interface("NetworkServiceManager", [NetworkServicesPart(self._knows_account)]),
         ]
 
+    def _configuration_parts(self) -> list[object]:
+        accounts = self.accounts
+        return [
+            AccountsPart(accounts),
+            ContactsPart(accounts),
+            DevicesPart(accounts),
+            NamesPart(accounts),
+            CertificatesPart(accounts),
+            PreferencesPart(self.settings),
+            NetworkPart(
+                self.events,
+                connections_of=self._connections_of,
+                is_sip=lambda account_id: accounts.sip(account_id) is not None,
+                on_connectivity_changed=accounts.connectivity_changed,
+            ),
+        ]
+
+    def _connections_of(self, account_id: str) -> ConnectionsByAccount | None:
+        account = self.accounts.jami(account_id)
+        return None if account is None or account.connections is None else ConnectionsByAccount(account.connections)
+
     def _knows_account(self, account_id: str) -> bool:
-        return False
+        return self.accounts.get(account_id) is not None
 
     # -- life -------------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
