@@ -64,11 +64,12 @@ class Presence:
                 buddy.subscribed = False
                 self._drop_if_unwanted(uri, buddy)
             return
+        known = self._buddies.get(uri)
         buddy = self._buddy(uri)
         if buddy is None:
             return
         buddy.subscribed = True
-        if buddy.told != OFFLINE:
+        if known is not None and buddy.told != OFFLINE:
             self._account.events.publish(NewBuddyNotification(self._account.id, uri, buddy.told, ""))
 
     def track(self, uri: str) -> None:
