@@ -5,7 +5,7 @@ The ids are those of libavcodec, as constants: clients store them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -88,6 +88,13 @@ def active_codecs(ids: Iterable[int], *, jami: bool = True) -> list[int]:
         if not any(_BY_ID[codec_id].video for codec_id in kept):
             kept = [H264.id, VP8.id, *kept]
     return kept
+
+
+def stored_codecs(stored: Sequence[int] | None, *, jami: bool = True) -> list[int]:
+    """The active codecs of an account whose configuration says STORED; None is the choice of a new account."""
+    if stored is None:
+        return list(DEFAULT_OF_JAMI) if jami else all_ids()
+    return active_codecs(stored, jami=jami)
 
 
 def audio_offer(ids: Iterable[int]) -> list[Codec]:

@@ -162,7 +162,7 @@ class RtpReceiver:
             elif turn is Turn.RECOVER:
                 self.recovered += 1
                 return self._decoder.recover(payload)
-            elif turn is Turn.SILENCE:
+            elif turn in (Turn.SILENCE, Turn.EVENT):
                 return SILENCE
         except RemoteError:
             self.refused += 1
