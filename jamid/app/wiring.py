@@ -22,7 +22,9 @@ from jamid.accounts.service import Accounts
 from jamid.app.options import Options
 from jamid.bus.interface import Interface
 from jamid.bus.managers.accounts import AccountsPart
+from jamid.bus.managers.audio import AudioPart
 from jamid.bus.managers.certificates import CertificatesPart
+from jamid.bus.managers.codecs import CodecsPart
 from jamid.bus.managers.contacts import ContactsPart
 from jamid.bus.managers.devices import DevicesPart
 from jamid.bus.managers.instance import InstancePart
@@ -32,6 +34,7 @@ from jamid.bus.managers.network_services import NetworkServicesPart
 from jamid.bus.managers.plugins import PluginsPart
 from jamid.bus.managers.preferences import PreferencesPart
 from jamid.bus.managers.presence import PresencePart
+from jamid.bus.managers.recording import LocalRecorderPart, PlaybackPart
 from jamid.bus.managers.video import VideoPart
 from jamid.bus.service import BusService
 from jamid.core.clock import Clock, SystemClock
@@ -39,6 +42,7 @@ from jamid.core.events import Events
 from jamid.core.paths import Paths
 from jamid.core.settings import FILE_NAME, Settings
 from jamid.core.signals import Started
+from jamid.media.service import Media
 from jamid.net.connections import Connections
 
 _log = logging.getLogger(__name__)
@@ -104,12 +108,14 @@ class Daemon:
                 generations=options.generations,
             )
         )
+        self.media = Media(self.settings, self.events, clock=self.clock)
         self.bus = BusService(options.bus, self._interfaces(), self.events, options.api_level, knows_account=self._knows_account)
 
     # -- what it is made of -----------------------------------------------------------------------------------------------
     def _parts(self) -> list[Part]:
         """In the order of start. The name on the bus comes after the accounts are loaded and before the network is touched."""
         return [
+            Part("media", stop=self.media.close),
             Part("accounts", self.accounts.load, self.accounts.close),
             Part("bus", self._start_bus, self.bus.stop),
             Part("registrations", self.accounts.start),
@@ -119,9 +125,9 @@ class Daemon:
         return [
             Interface("Instance", [InstancePart(lambda: self._request_stop("the last client left"), persistent=self.options.persistent)]),
             Interface("ConfigurationManager", self._configuration_parts()),
-            Interface("CallManager", []),
+            Interface("CallManager", [PlaybackPart(self.media)]),
             Interface("PresenceManager", [PresencePart(self.accounts)]),
-            Interface("VideoManager", [VideoPart(self.settings, self.events)]),
+            Interface("VideoManager", [VideoPart(self.settings, self.events, self.media), LocalRecorderPart(self.media, self.events)]),
             Interface("PluginManagerInterface", [PluginsPart(self.settings)]),
             Interface("NetworkServiceManager", [NetworkServicesPart(self._knows_account)]),
         ]
@@ -135,6 +141,8 @@ class Daemon:
             NamesPart(accounts),
             CertificatesPart(accounts),
             PreferencesPart(self.settings),
+            AudioPart(self.media, self.settings),
+            CodecsPart(accounts, self.events),
             NetworkPart(
                 self.events,
                 connections_of=self._connections_of,
