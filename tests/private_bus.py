@@ -65,7 +65,13 @@ class Recording(Connection):
     def __init__(self) -> None:
         super().__init__()
         self.arrived: list[str] = []
+        self.transport: asyncio.Transport
         self._own_framer = Framer(self.library)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        super().connection_made(transport)
 
     def data_received(self, data: bytes) -> None:
         for message in self._own_framer.feed(data):
@@ -110,6 +116,13 @@ class Client:
             while len(self.signals) < count:  # noqa: ASYNC110 - the signals are counted by many tests, none of which needs an event
                 await asyncio.sleep(0.005)
         return self.signals
+
+    def pause(self) -> None:
+        """Reads nothing until `resume`: a slow listener."""
+        self.connection.transport.pause_reading()
+
+    def resume(self) -> None:
+        self.connection.transport.resume_reading()
 
     async def close(self) -> None:
         await self.connection.close()

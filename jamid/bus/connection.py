@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
 async def _connect(address: str) -> socket.socket:
     loop = asyncio.get_running_loop()
     reason = "none of its parts is a unix or tcp address"
-    for family, where in _endpoints(address):
+    for family, where in endpoints(address):
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.setblocking(False)
         try:
@@ -245,19 +245,20 @@ async def _connect(address: str) -> socket.socket:
     raise LocalError(f"no bus at {address!r}: {reason}; is a D-Bus daemon running there?")
 
 
-def _endpoints(address: str) -> list[tuple[socket.AddressFamily, Any]]:
-    endpoints: list[tuple[socket.AddressFamily, Any]] = []
+def endpoints(address: str) -> list[tuple[socket.AddressFamily, Any]]:
+    """The sockets that a D-Bus ADDRESS names, in order; kinds we do not know are left out."""
+    found: list[tuple[socket.AddressFamily, Any]] = []
     for part in address.split(";"):
         transport, _, rest = part.partition(":")
         options = {key: unquote(value) for key, _, value in (pair.partition("=") for pair in rest.split(","))}
         if transport == "unix" and "path" in options:
-            endpoints.append((socket.AF_UNIX, options["path"]))
+            found.append((socket.AF_UNIX, options["path"]))
         elif transport == "unix" and "abstract" in options:
-            endpoints.append((socket.AF_UNIX, "\0" + options["abstract"]))
+            found.append((socket.AF_UNIX, "\0" + options["abstract"]))
         elif transport == "tcp" and options.get("port", "").isdecimal():
             family = socket.AF_INET6 if options.get("family") == "ipv6" else socket.AF_INET
-            endpoints.append((family, (options.get("host", "localhost"), int(options["port"]))))
-    return endpoints
+            found.append((family, (options.get("host", "localhost"), int(options["port"]))))
+    return found
 
 
 async def _authenticate(sock: socket.socket) -> None:

@@ -86,16 +86,14 @@ async def measure_calls(address: str, *, page: bool) -> None:
 async def measure_signals(address: str, count: int = 20_000) -> None:
     async with Served(address) as served:
         quick, slow = await Client.connect(address), await Client.connect(address)
-        transport = slow.connection._transport
-        assert transport is not None
-        transport.pause_reading()
+        slow.pause()
         began = time.perf_counter()
         for number in range(count):
             served.events.publish(CallStateChanged("0011223344556677", str(number), "CURRENT", 0))
         published = time.perf_counter() - began
         await quick.wait_for(count, 60)
         arrived = time.perf_counter() - began
-        transport.resume_reading()
+        slow.resume()
         await slow.wait_for(count, 60)
         caught_up = time.perf_counter() - began
         expected = [str(number) for number in range(count)]

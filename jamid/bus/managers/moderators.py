@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from jamid.core.errors import NotFoundError
 from jamid.core.identifiers import bare_uri
 
 _MODERATORS = "Account.defaultModerators"
@@ -12,26 +13,37 @@ _LOCAL = "Account.localModeratorsEnabled"
 _ALL = "Account.allModeratorEnabled"
 
 
-class AccountDetails(Protocol):
+class Details(Protocol):
+    """Configuration keys by name."""
+
+    def __getitem__(self, key: str) -> str: ...
+
+
+class ModeratedAccount(Protocol):
+    """What moderators need of an account."""
+
+    @property
+    def details(self) -> Details: ...
+
+    async def apply_details(self, values: Mapping[str, str]) -> bool:
+        """Stores VALUES without a new registration and without signals."""
+        ...
+
+
+class ModeratedAccounts(Protocol):
     """What moderators need of the accounts."""
 
-    def details(self, account_id: str) -> Mapping[str, str]:
-        """All details; raises NotFoundError."""
-        ...
-
-    async def change_quietly(self, account_id: str, details: Mapping[str, str]) -> None:
-        """Stores DETAILS without a new registration and without signals; raises NotFoundError."""
-        ...
+    def get(self, account_id: str) -> ModeratedAccount | None: ...
 
 
 class ModeratorsPart:
     """Reads and changes an account's moderators; no signal tells of it, as in the real daemon."""
 
-    def __init__(self, accounts: AccountDetails) -> None:
+    def __init__(self, accounts: ModeratedAccounts) -> None:
         self._accounts = accounts
 
     def getDefaultModerators(self, account_id: str) -> list[str]:
-        return [uri for uri in self._accounts.details(account_id).get(_MODERATORS, "").split("/") if uri]
+        return [uri for uri in self._account(account_id).details[_MODERATORS].split("/") if uri]
 
     async def setDefaultModerator(self, account_id: str, peer_uri: str, moderator: bool) -> None:
         uri = bare_uri(peer_uri)
@@ -39,16 +51,22 @@ class ModeratorsPart:
         if not uri or (uri in known) == moderator:
             return
         wanted = [*known, uri] if moderator else [one for one in known if one != uri]
-        await self._accounts.change_quietly(account_id, {_MODERATORS: "/".join(wanted)})
+        await self._account(account_id).apply_details({_MODERATORS: "/".join(wanted)})
 
     def isLocalModeratorsEnabled(self, account_id: str) -> bool:
-        return self._accounts.details(account_id).get(_LOCAL, "true") == "true"
+        return self._account(account_id).details[_LOCAL] == "true"
 
     async def enableLocalModerators(self, account_id: str, enabled: bool) -> None:
-        await self._accounts.change_quietly(account_id, {_LOCAL: "true" if enabled else "false"})
+        await self._account(account_id).apply_details({_LOCAL: "true" if enabled else "false"})
 
     def isAllModerators(self, account_id: str) -> bool:
-        return self._accounts.details(account_id).get(_ALL, "true") == "true"
+        return self._account(account_id).details[_ALL] == "true"
 
     async def setAllModerators(self, account_id: str, enabled: bool) -> None:
-        await self._accounts.change_quietly(account_id, {_ALL: "true" if enabled else "false"})
+        await self._account(account_id).apply_details({_ALL: "true" if enabled else "false"})
+
+    def _account(self, account_id: str) -> ModeratedAccount:
+        account = self._accounts.get(account_id)
+        if account is None:
+            raise NotFoundError(f"no account {account_id}")
+        return account
