@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jamid.core import limits
@@ -29,8 +29,8 @@ class Value:
     """16 bits; a higher one replaces a lower one of the same owner"""
     recipient: InfoHash | None = None
     """the short id of whom it was encrypted to"""
-    signature: bytes = b""
-    cipher: bytes = b""
+    signature: bytes = field(default=b"", repr=False)
+    cipher: bytes = field(default=b"", repr=False)
     """the encrypted form, when it is for somebody else"""
     priority: int = 0
     """0 = normal, above = no hurry (push notifications only)"""
@@ -50,8 +50,8 @@ class WireValue:
     """DER SubjectPublicKeyInfo (PEM from some peers)"""
     seq: int = 0
     recipient: InfoHash | None = None
-    signature: bytes = b""
-    cipher: bytes = b""
+    signature: bytes = field(default=b"", repr=False)
+    cipher: bytes = field(default=b"", repr=False)
     priority: int = 0
     push_type: str = ""
 
