@@ -28,6 +28,7 @@ def local_addresses() -> list[str]:
 def _source_address(family: socket.AddressFamily, probe: str) -> str:
     """The address that a packet to PROBE would have; nothing is sent."""
     with socket.socket(family, socket.SOCK_DGRAM) as udp:
+        udp.setblocking(False)
         try:
             udp.connect((probe, 9))
         except OSError:

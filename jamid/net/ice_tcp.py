@@ -63,6 +63,7 @@ class IceTcpSession:
         self._tasks = Tasks("ice")
         self._selected: asyncio.Future[TcpLink] = self._loop.create_future()
         self._timer: asyncio.TimerHandle | None = None
+        self._keeping_alive = False
         self._count = 0
         self._closed = False
 
@@ -107,6 +108,11 @@ class IceTcpSession:
         """What the peer's checks say it is, such as `pjnath-2.12.1`."""
         return self._agent.peer_software
 
+    @property
+    def uses_relay(self) -> bool:
+        """Whether a relay of ours is among the candidates."""
+        return self._relay is not None
+
     def hand_over(self, receiver: LinkReceiver) -> None:
         """From now on RECEIVER gets the TLS bytes of the selected link, those that are already here first."""
         link = self._selected.result()
@@ -129,7 +135,9 @@ class IceTcpSession:
         if relay is not None and (selected is None or not selected.relayed):
             self._relay = None
             self._tasks.spawn(relay.close(), "relay")
-        self._keep_alive()
+        if not self._keeping_alive:
+            self._keeping_alive = True
+            self._keep_alive()
 
     async def close(self) -> None:
         """Ends the session with all its connections."""
@@ -263,14 +271,14 @@ class IceTcpSession:
                     link = self._link(number)
                     if link is not None and not self._selected.done():
                         self._selected.set_result(link)
+        if self._closed or self._keeping_alive:
+            return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         deadline = self._agent.deadline
-        if deadline is not None and not self._closed:
+        if deadline is not None:
             self._timer = self._loop.call_at(deadline, self._tick)
-        elif self._agent.selected is not None and self._receiver is not None and not self._closed:
-            self._keep_alive()
 
     def _tick(self) -> None:
         self._timer = None
@@ -281,11 +289,10 @@ class IceTcpSession:
         return next((link for link, known in self._links.items() if known == number), None)
 
     def _keep_alive(self) -> None:
-        if self._timer is None and not self._closed:
+        if not self._closed:
             self._timer = self._loop.call_later(_KEEP_ALIVE_SECONDS + random.random() * _KEEP_ALIVE_SPREAD, self._indicate)
 
     def _indicate(self) -> None:
-        self._timer = None
         if self._selected.done() and not self._selected.cancelled() and not self._selected.result().closed:
             self._selected.result().send_stun(Message(Method.BINDING, Class.INDICATION, new_transaction()).encode())
             self._keep_alive()

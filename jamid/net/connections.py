@@ -1,0 +1,361 @@
+"""All connections of one account's device: opened on demand, answered when peers ask, shared by every channel of a device pair."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from jamid.core import limits
+from jamid.core.clock import Clock
+from jamid.core.errors import LocalError
+from jamid.core.generations import BOTH, Generation
+from jamid.core.identifiers import LongId
+from jamid.core.tasks import Tasks
+from jamid.crypto.certificates import Certificate
+from jamid.crypto.identity import Identity
+from jamid.net.channels import Channel, ChannelHandler, Peer
+from jamid.net.connection import Connection
+from jamid.net.hints import Hints
+from jamid.net.ice_tcp import IceSettings
+from jamid.net.listener import Listener
+from jamid.net.negotiation import Answerer, Requester
+from jamid.net.requests import TreatedIds
+from jamid.net.seams import Listening, PeerPolicy, RequestDht
+from jamid.net.tls import make_context
+
+_log = logging.getLogger(__name__)
+
+_CERTIFICATE_SECONDS: Final = 10.0
+_CLOSE_SECONDS: Final = 3.0
+CONNECTED = "0"
+NEGOTIATING = "2"
+
+PeerCallback = Callable[[Peer], None]
+
+
+@dataclass(slots=True)
+class ConnectionSettings:
+    """How connections of an account are made."""
+
+    ice: IceSettings = field(default_factory=IceSettings)
+
+
+@dataclass(slots=True)
+class _Device:
+    """What is under way with one device."""
+
+    connections: list[Connection] = field(default_factory=list)
+    """live ones, the newest last"""
+    waiting: list[asyncio.Future[Connection]] = field(default_factory=list)
+    """who wants the next one that comes up, whichever side opened it"""
+    attempts: int = 0
+    """of ours, under way"""
+
+
+class Connections:
+    """The connections of one account device. Call `start` once the DHT node runs."""
+
+    def __init__(
+        self,
+        identity: Identity,
+        dht: RequestDht,
+        *,
+        policy: PeerPolicy,
+        settings: ConnectionSettings,
+        clock: Clock,
+        state_dir: Path,
+        generations: Set[Generation] = BOTH,
+    ) -> None:
+        self.on_connected: list[PeerCallback] = []
+        """called with the peer when the first connection with a device stands"""
+        self.on_disconnected: list[PeerCallback] = []
+        """called with the peer when the last connection with a device is gone"""
+        self.settings = settings
+        self.generations = generations
+        self.hints = Hints()
+        self.listener = Listener()
+        self.treated = TreatedIds(state_dir)
+        self.context = make_context(identity)
+        self.identity = identity
+        self.dht = dht
+        self.policy = policy
+        self.clock = clock
+        self.tasks = Tasks(f"connections {identity.device_id[:8]}")
+        self._devices: dict[str, _Device] = {}
+        self._handlers: dict[str, ChannelHandler] = {}
+        self._requester = Requester(self)
+        self._answerer = Answerer(self)
+        self._listening: list[Listening] = []
+        self._closed = False
+
+    async def start(self) -> None:
+        """Listens for peers' requests; raises LocalError when no socket can be bound."""
+        await self.listener.start()
+        self._listening = self._answerer.listen(self._requester)
+
+    async def open(
+        self,
+        device: LongId | Certificate,
+        name: str,
+        *,
+        kind: str = "",
+        timeout: float = 30,
+        only_existing: bool = False,
+        new_socket: bool = False,
+    ) -> Channel:
+        """A channel NAME to DEVICE, over a connection that is there or a new one; raises ConnectionError or LocalError with the reason.
+
+        ONLY_EXISTING makes no connection; NEW_SOCKET makes one in any case, as calls do for their quality.
+        """
+        certificate = device if isinstance(device, Certificate) else None
+        device_id = (device.long_id if isinstance(device, Certificate) else device).hex()
+        if device_id == self.identity.device_id:
+            raise LocalError("a device does not connect to itself")
+        if self._closed:
+            raise ConnectionError("the account is disabled")
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._open(device_id, certificate, name, kind, timeout, only_existing, new_socket)
+        except TimeoutError:
+            raise ConnectionError(f"no channel {name} to {device_id} within {timeout:.0f} s") from None
+
+    def handle(self, scheme: str, handler: ChannelHandler) -> None:
+        """HANDLER serves the channels `SCHEME` and `SCHEME:…` that peers open."""
+        self._handlers[scheme] = handler
+
+    def connected(self, device_id: str) -> bool:
+        """Whether there is a connection with the device."""
+        return self.newest(device_id) is not None
+
+    def connected_devices(self) -> list[str]:
+        """The ids of the devices there is a connection with."""
+        return [device_id for device_id, device in self._devices.items() if device.connections]
+
+    def devices_of(self, account_uri: str) -> list[str]:
+        """The ids of the connected devices of an account."""
+        return [
+            device_id
+            for device_id, device in self._devices.items()
+            if any(connection.peer.account_uri == account_uri for connection in device.connections)
+        ]
+
+    def newest(self, device_id: str) -> Connection | None:
+        """The connection that new channels to the device take."""
+        device = self._devices.get(device_id)
+        return device.connections[-1] if device is not None and device.connections else None
+
+    def connectivity_changed(self) -> None:
+        """The network changed: asks every peer for a sign of life; connections without answer end after 3 s."""
+        for connection in self._all():
+            connection.ask_for_life()
+
+    def close_account(self, account_uri: str) -> None:
+        """Ends the connections with all devices of an account: a contact that was removed or blocked."""
+        for connection in self._all():
+            if connection.peer.account_uri == account_uri:
+                self.tasks.spawn(connection.close(), "close")
+
+    async def close(self) -> None:
+        """Ends everything, telling the peers."""
+        self._closed = True
+        for listening in self._listening:
+            listening.cancel()
+        for device in self._devices.values():
+            self._fail_waiting(device, "the account is disabled")
+        closing = [asyncio.create_task(connection.close()) for connection in self._all()]
+        if closing:
+            await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
+        await self.tasks.close()
+        await self.listener.close()
+
+    # -- what D-Bus shows -----------------------------------------------------------------------------------------------------
+
+    def connection_list(self, devices: Set[str] | None = None) -> list[dict[str, str]]:
+        """The connections, of DEVICES only when given, as `getConnectionList` shows them (protocol: dbus, section 7.12)."""
+        shown = [connection for connection in self._all() if devices is None or connection.peer.device_id in devices]
+        entries = [
+            {
+                "id": f"{connection.peer.device_id} {connection.identifier}",
+                "device": connection.peer.device_id,
+                "peer": connection.peer.account_uri,
+                "status": CONNECTED,
+                "remoteAddress": connection.remote_address,
+                "created": str(int(connection.created * 1000)),
+                "rx": str(connection.bytes_received),
+                "tx": str(connection.bytes_sent),
+            }
+            for connection in shown
+        ]
+        for device_id, device in self._devices.items():
+            if device.attempts and (devices is None or device_id in devices):
+                entries.append({"id": f"{device_id} 0", "device": device_id, "peer": "", "status": NEGOTIATING})
+        return entries
+
+    def channel_list(self, connection_id: str) -> list[dict[str, str]]:
+        """The channels of one connection of `connection_list`, as `getChannelList` shows them; empty for an unknown one."""
+        for connection in self._all():
+            if connection_id == f"{connection.peer.device_id} {connection.identifier}":
+                return [
+                    {
+                        "id": str(channel.number),
+                        "name": channel.name,
+                        "created": str(int(channel.created * 1000)),
+                        "rx": str(channel.received),
+                        "tx": str(channel.sent),
+                    }
+                    for channel in connection.mux.channels.values()
+                ]
+        return []
+
+    # -- the negotiations' and connections' side --------------------------------------------------------------------------------
+
+    def has_room(self, device_id: str) -> bool:
+        """Whether another connection with the device is within the limits."""
+        device = self._devices.get(device_id)
+        here = len(device.connections) if device is not None else 0
+        return not self._closed and here < limits.CONNECTIONS_PER_DEVICE and len(self._all()) < limits.CONNECTIONS
+
+    def established(self, connection: Connection) -> None:
+        """CONNECTION stands."""
+        device = self._device(connection.peer.device_id)
+        older = list(device.connections)
+        device.connections.append(connection)
+        waiting, device.waiting = device.waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_result(connection)
+        _log.info("connected with %s (%s)", connection.peer.device_id, connection.remote_address)
+        for other in older:
+            other.ask_for_life()  # a second connection often means that the peer lost the first one
+        if not older:
+            self._tell(self.on_connected, connection.peer)
+
+    def attempt_failed(self, device_id: str, reason: str) -> None:
+        """An attempt of ours failed; who waits is told unless another one is under way."""
+        device = self._device(device_id)
+        if not device.attempts:
+            self._fail_waiting(device, reason)
+        self._tidy(device_id)
+
+    def connection_closed(self, connection: Connection, reason: str) -> None:
+        device_id = connection.peer.device_id
+        device = self._device(device_id)
+        self.tasks.spawn(connection.close(), "close")
+        if connection not in device.connections:
+            self._tidy(device_id)
+            return
+        device.connections.remove(connection)
+        _log.info("no longer connected with %s: %s", device_id, reason)
+        if not device.connections:
+            self._tell(self.on_disconnected, connection.peer)
+        self._tidy(device_id)
+
+    def channel_requested(self, connection: Connection, name: str) -> Callable[[Channel], None] | None:
+        handler = self._handlers.get(name.partition(":")[0])
+        if handler is None or connection.peer.certificate.issuer is None:
+            return None
+        try:
+            return handler.opened if handler.accepts(connection.peer, name) else None
+        except Exception:
+            _log.exception("the handler of channel %s failed", name)
+            return None
+
+    # -- details --------------------------------------------------------------------------------------------------------------
+
+    async def _open(
+        self,
+        device_id: str,
+        certificate: Certificate | None,
+        name: str,
+        kind: str,
+        timeout: float,
+        only_existing: bool,
+        new_socket: bool,
+    ) -> Channel:
+        connection = None if new_socket else self.newest(device_id)
+        for _ in range(3):
+            if connection is None:
+                if only_existing:
+                    raise ConnectionError(f"there is no connection with {device_id}")
+                connection = await self._connect(device_id, certificate, kind, new_socket)
+            try:
+                return await connection.mux.open(name, timeout)
+            except ConnectionRefusedError:
+                raise
+            except ConnectionError:
+                if not connection.closed:
+                    raise
+                connection = self.newest(device_id)  # it died under us: another one, or a new one
+        raise ConnectionError(f"connections with {device_id} end before a channel is open")
+
+    async def _connect(self, device_id: str, certificate: Certificate | None, kind: str, new_socket: bool) -> Connection:
+        """The next connection that comes up with the device; starts an attempt unless one is under way."""
+        device = self._device(device_id)
+        future: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
+        device.waiting.append(future)
+        if not device.attempts or new_socket:
+            self.tasks.spawn(self._attempt(device_id, certificate, kind), f"connect {device_id[:8]}")
+            device.attempts += 1
+        try:
+            return await future
+        finally:
+            if future in device.waiting:
+                device.waiting.remove(future)
+
+    async def _attempt(self, device_id: str, certificate: Certificate | None, kind: str) -> None:
+        device = self._device(device_id)
+        reason = ""
+        try:
+            if certificate is None:
+                certificate = await self._certificate(device_id)
+            await self._requester.connect(certificate, kind)
+        except (LocalError, OSError) as error:
+            reason = str(error)
+            _log.info("no connection with %s: %s", device_id, reason)
+        except Exception as error:
+            reason = f"{type(error).__name__}: {error}"
+            _log.warning("no connection with %s: %s", device_id, reason)
+        finally:
+            device.attempts -= 1
+            if reason:
+                self.attempt_failed(device_id, reason)
+
+    async def _certificate(self, device_id: str) -> Certificate:
+        try:
+            async with asyncio.timeout(_CERTIFICATE_SECONDS):
+                certificate = await self.policy.certificate(LongId.from_hex(device_id))
+        except TimeoutError:
+            certificate = None
+        if certificate is None:
+            raise LocalError(f"the certificate of device {device_id} is neither known nor on the DHT")
+        return certificate
+
+    def _all(self) -> list[Connection]:
+        return [connection for device in self._devices.values() for connection in device.connections]
+
+    def _device(self, device_id: str) -> _Device:
+        return self._devices.setdefault(device_id, _Device())
+
+    def _tidy(self, device_id: str) -> None:
+        device = self._devices.get(device_id)
+        if device is not None and not (device.connections or device.waiting or device.attempts):
+            del self._devices[device_id]
+
+    @staticmethod
+    def _fail_waiting(device: _Device, reason: str) -> None:
+        waiting, device.waiting = device.waiting, []
+        for future in waiting:
+            if not future.done():
+                future.set_exception(ConnectionError(reason))
+
+    @staticmethod
+    def _tell(callbacks: list[PeerCallback], peer: Peer) -> None:
+        for callback in tuple(callbacks):
+            try:
+                callback(peer)
+            except Exception:
+                _log.exception("a callback about %s failed", peer.device_id)
