@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.resources
 import re
-from collections.abc import Iterable
+import sys
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Final
-from xml.etree import ElementTree
+from xml.parsers import expat
 
 from jamid.bus import signature
 from jamid.core.errors import LocalError
@@ -103,10 +102,9 @@ class InterfaceContract:
 
 def directory() -> Path:
     """Where the XML files are: beside the package in a checkout, inside it when installed."""
-    checkout = Path(__file__).resolve().parents[2] / "dbus-interfaces"
-    if checkout.is_dir():
-        return checkout
-    return Path(str(importlib.resources.files("jamid.bus") / "interfaces"))
+    package = Path(__file__).resolve().parent
+    checkout = package.parents[1] / "dbus-interfaces"
+    return checkout if checkout.is_dir() else package / "interfaces"
 
 
 def load(path: Path | None = None) -> dict[str, InterfaceContract]:
@@ -115,46 +113,57 @@ def load(path: Path | None = None) -> dict[str, InterfaceContract]:
     contracts = {}
     for file in sorted(where.glob("cx.ring.Ring.*.xml")):
         try:
-            element = ElementTree.parse(file).getroot().find("interface")
-        except (OSError, ElementTree.ParseError) as error:
+            contract = _Parser().parse(file.read_bytes())
+        except (OSError, expat.ExpatError, KeyError) as error:
             raise LocalError(f"cannot read the D-Bus contract {file}: {error}") from error
-        if element is None:
-            raise LocalError(f"the D-Bus contract {file} holds no interface")
-        contract = _interface(element)
         contracts[contract.name] = contract
     if not contracts:
         raise LocalError(f"no D-Bus contract in {where}; reinstall the package")
     return contracts
 
 
+class _Parser:
+    """Collects the members of one file; the documentation in it is skipped, so that it costs the daemon no memory."""
+
+    def __init__(self) -> None:
+        self._name = ""
+        self._members: dict[str, dict[str, tuple[Member, ...]]] = {"method": {}, "signal": {}}
+        self._arguments: list[Argument] = []
+        self._annotations: dict[str, str] = {}
+
+    def parse(self, data: bytes) -> InterfaceContract:
+        parser = expat.ParserCreate()
+        parser.StartElementHandler = self._start
+        parser.EndElementHandler = self._end
+        parser.Parse(data, True)
+        return InterfaceContract(self._name.removeprefix(BUS_NAME + "."), self._members["method"], self._members["signal"])
+
+    def _start(self, tag: str, attributes: dict[str, str]) -> None:
+        if tag == "interface":
+            self._name = attributes["name"]
+        elif tag in self._members:
+            self._member = attributes["name"]
+            self._arguments, self._annotations = [], {}
+        elif tag == "arg":
+            argument = Argument(sys.intern(attributes["name"]), sys.intern(attributes["type"]), attributes.get("direction") == "out")
+            self._arguments.append(argument)
+        elif tag == "annotation":
+            self._annotations[attributes["name"]] = attributes["value"]
+
+    def _end(self, tag: str) -> None:
+        if tag not in self._members:
+            return
+        generations = self._annotations.get(GENERATIONS_ANNOTATION, "13 17 newer")
+        qt_types = tuple(item for item in self._annotations.items() if item[0].startswith(_QT_TYPE))
+        member = Member(self._member, tuple(self._arguments), _generations(generations), qt_types)
+        forms = self._members[tag]
+        forms[member.name] = (*forms.get(member.name, ()), member)
+
+
+@lru_cache(maxsize=8)
+def _generations(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 def _one_width(types: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(_INTEGER.sub("i", one) if one != "ay" else one for one in types)
-
-
-def _interface(element: ElementTree.Element) -> InterfaceContract:
-    return InterfaceContract(
-        element.get("name", "").removeprefix(BUS_NAME + "."),
-        _by_name(_member(child, incoming="in") for child in element.iter("method")),
-        _by_name(_member(child, incoming="") for child in element.iter("signal")),
-    )
-
-
-def _by_name(members: Iterable[Member]) -> dict[str, tuple[Member, ...]]:
-    grouped: dict[str, tuple[Member, ...]] = {}
-    for member in members:
-        grouped[member.name] = (*grouped.get(member.name, ()), member)
-    return grouped
-
-
-def _member(element: ElementTree.Element, incoming: str) -> Member:
-    annotations = {child.get("name", ""): child.get("value", "") for child in element.findall("annotation")}
-    arguments = tuple(
-        Argument(child.get("name", ""), child.get("type", ""), bool(incoming) and child.get("direction") == "out")
-        for child in element.findall("arg")
-    )
-    return Member(
-        element.get("name", ""),
-        arguments,
-        frozenset(annotations.get(GENERATIONS_ANNOTATION, "13 17 newer").split()),
-        tuple(item for item in annotations.items() if item[0].startswith(_QT_TYPE)),
-    )

@@ -48,7 +48,7 @@ class Dispatcher:
         self._interfaces = {interface.name: interface for interface in interfaces}
         self._publisher = publisher
         self._neutral = neutral_answers
-        self._documents = introspection.documents(contracts, level)
+        self._documents = introspection.Documents(contracts, level)
         self._tasks: set[asyncio.Task[None]] = set()
         self._replies: Replies | None = None
         _check_names(contracts, self._interfaces)

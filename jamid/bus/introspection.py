@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from xml.sax.saxutils import quoteattr
 
 from jamid.bus.contract import ROOT_PATH, InterfaceContract, Member
 
@@ -48,26 +47,33 @@ _STANDARD = """\
 """
 
 
-def documents(contracts: Mapping[str, InterfaceContract], level: frozenset[str]) -> dict[str, str]:
+class Documents:
     """The introspection document of every path of the daemon, parents included, for the API generations in LEVEL."""
-    found = {}
-    for contract in contracts.values():
-        found[contract.path] = f"{_DOCTYPE}<node>\n{_STANDARD}{_interface(contract, level)}</node>\n"
-    parts = ROOT_PATH.split("/")[1:]
-    for depth in range(len(parts)):
-        parent = "/" + "/".join(parts[:depth])
-        found[parent] = _parent([parts[depth]])
-    found[ROOT_PATH] = _parent(sorted(contracts))
-    return found
+
+    def __init__(self, contracts: Mapping[str, InterfaceContract], level: frozenset[str]) -> None:
+        self._contracts = {contract.path: contract for contract in contracts.values()}
+        self._level = level
+        parts = ROOT_PATH.split("/")[1:]
+        self._children = {"/" + "/".join(parts[:depth]): [parts[depth]] for depth in range(len(parts))}
+        self._children[ROOT_PATH] = sorted(contracts)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._contracts or path in self._children
+
+    def __getitem__(self, path: str) -> str:
+        """Made anew each time: few ask, and the largest has 90 kB."""
+        if path in self._children:
+            return _parent(self._children[path])
+        return f"{_DOCTYPE}<node>\n{_STANDARD}{_interface(self._contracts[path], self._level)}</node>\n"
 
 
 def _parent(children: Iterable[str]) -> str:
-    nodes = "".join(f" <node name={quoteattr(child)}/>\n" for child in children)
+    nodes = "".join(f" <node name={_quoted(child)}/>\n" for child in children)
     return f"{_DOCTYPE}<node>\n{_STANDARD}{nodes}</node>\n"
 
 
 def _interface(contract: InterfaceContract, level: frozenset[str]) -> str:
-    lines = [f" <interface name={quoteattr(contract.full_name)}>\n"]
+    lines = [f" <interface name={_quoted(contract.full_name)}>\n"]
     for kind, members in (("method", contract.methods), ("signal", contract.signals)):
         for forms in members.values():
             lines += [_member(kind, form) for form in forms if form.generations & level]
@@ -76,10 +82,15 @@ def _interface(contract: InterfaceContract, level: frozenset[str]) -> str:
 
 
 def _member(kind: str, member: Member) -> str:
-    inner = [f"   <annotation name={quoteattr(name)} value={quoteattr(value)}/>\n" for name, value in member.annotations]
+    inner = [f"   <annotation name={_quoted(name)} value={_quoted(value)}/>\n" for name, value in member.annotations]
     for argument in member.arguments:
         direction = f' direction="{"out" if argument.outgoing else "in"}"' if kind == "method" else ""
-        inner.append(f"   <arg type={quoteattr(argument.type)} name={quoteattr(argument.name)}{direction}/>\n")
+        inner.append(f"   <arg type={_quoted(argument.type)} name={_quoted(argument.name)}{direction}/>\n")
     if not inner:
-        return f"  <{kind} name={quoteattr(member.name)}/>\n"
-    return f"  <{kind} name={quoteattr(member.name)}>\n{''.join(inner)}  </{kind}>\n"
+        return f"  <{kind} name={_quoted(member.name)}/>\n"
+    return f"  <{kind} name={_quoted(member.name)}>\n{''.join(inner)}  </{kind}>\n"
+
+
+def _quoted(value: str) -> str:
+    # xml.sax.saxutils would do it, at the price of importing urllib, http and email.
+    return '"' + value.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;") + '"'

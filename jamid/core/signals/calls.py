@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from jamid.core.signals.base import Signal
+from jamid.core.signals.base import Signal, event
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class AudioMuted(Signal):
-    """call, flag (local)."""
+    """This side of a call has muted or unmuted its sound."""
 
     call_id: str
     audio_muted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CallStateChanged(Signal):
-    """account, call, state (§7.1), code: 0, errno (103, 111) or SIP status; FAILURE carries 6 when no device answered."""
+    """A call has another state (protocol: dbus, section 7.1); the code is 0, a system error number or a SIP status."""
 
     account_id: str
     call_id: str
@@ -26,36 +25,35 @@ class CallStateChanged(Signal):
     code: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConferenceChanged(Signal):
-    """account, conf, state (ACTIVE_ATTACHED, ACTIVE_DETACHED, HOLD)."""
+    """A conference has another state or other participants."""
 
     account_id: str
     conference_id: str
     state: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConferenceCreated(Signal):
-    """13.7.0 (account, conf); HEAD (account, conversation or "", conf)."""
+    """A conference has been created; the conversation is empty when it belongs to none."""
 
     account_id: str
     conversation_id: str
     conference_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConferenceRemoved(Signal):
-    """account, conf."""
+    """A conference is over."""
 
     account_id: str
     conference_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class IncomingCallWithMedia(Signal):
-    """13.7.0's incoming call signal; follows callStateChanged CONNECTING, INACTIVE, INCOMING. `from` is `<40hex>@ring.dht` for Jami
-    calls."""
+    """Somebody calls; `peer` is a Jami id with `@ring.dht` or a SIP address. Clients of 17 get it as `incomingCall`."""
 
     account_id: str
     call_id: str
@@ -63,9 +61,9 @@ class IncomingCallWithMedia(Signal):
     media: Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class IncomingMessage(Signal):
-    """account, call, from, payloads (in-call text)."""
+    """A message inside a call."""
 
     account_id: str
     call_id: str
@@ -73,117 +71,117 @@ class IncomingMessage(Signal):
     messages: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class MediaChangeRequested(Signal):
-    """peer asks for other media; answer with answerMediaChangeRequest. Not emitted when only mutes change."""
+    """The peer of a call wants other media; answerMediaChangeRequest answers. Not sent when it only mutes."""
 
     account_id: str
     call_id: str
     media_list: Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class MediaNegotiationStatus(Signal):
-    """call, NEGOTIATION_SUCCESS / NEGOTIATION_FAIL, media list in force. Emitted also after a local mute."""
+    """Both sides have agreed on the media of a call, or could not; also after a mute on this side."""
 
     call_id: str
     event: str
     media_list: Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class OnConferenceInfosUpdated(Signal):
-    """conf or call id, participant maps."""
+    """The participants of a conference, or what is known of them, changed."""
 
     conference_id: str
     infos: Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class OnRtcpReportReceived(Signal):
-    """call, map of numbers; not used by Qt."""
+    """What the peer reported of the quality of a call's streams."""
 
     call_id: str
     report: Mapping[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class PeerHold(Signal):
-    """call, flag."""
+    """The peer has put the call on hold or taken it off."""
 
     call_id: str
     peer_hold: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class RecordingStateChanged(Signal):
-    """call, flag."""
+    """A recording has started or ended."""
 
     call_id: str
     recording_state: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class RecordPlaybackFilepath(Signal):
-    """call, file."""
+    """A recording goes to this file."""
 
     call_id: str
     filepath: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class RecordPlaybackStopped(Signal):
-    """file; also for the ringtone file when ringing stops."""
+    """A file is no longer played; a ringtone counts too."""
 
     filepath: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class RemoteRecordingChanged(Signal):
-    """call, peer number, flag."""
+    """The peer of a call has started or stopped recording."""
 
     call_id: str
     peer_number: str
     remote_recording_state: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class SmartInfo(Signal):
-    """13.7.0, never emitted."""
+    """Declared by 13.7.0, never sent."""
 
     info: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class TransferFailed(Signal):
-    """no arguments."""
+    """The last transfer has failed."""
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class TransferSucceeded(Signal):
-    """no arguments."""
+    """The last transfer has succeeded."""
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class UpdatePlaybackScale(Signal):
-    """file, position, size; every 100 ms while a file (also the RINGTONE) plays: subscribe selectively."""
+    """How far a file (a ringtone too) has been played; every 100 ms."""
 
     filepath: str
     position: int
     size: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class VideoMuted(Signal):
-    """call, flag (local)."""
+    """This side of a call has muted or unmuted its picture."""
 
     call_id: str
     video_muted: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class VoiceMailNotify(Signal):
-    """account, new, old, urgent counts."""
+    """A SIP server tells of messages in the mailbox."""
 
     account_id: str
     new_count: int

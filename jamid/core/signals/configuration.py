@@ -4,23 +4,21 @@ audio."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
-from jamid.core.signals.base import Signal, SwarmMessage
+from jamid.core.signals.base import Signal, SwarmMessage, event
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class AccountDetailsChanged(Signal):
-    """account, all details."""
+    """An account's configuration has changed."""
 
     account_id: str
     details: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class AccountMessageStatusChanged(Signal):
-    """account, conversation ("" for old messages), peer, id, status 1 sending, 2 sent, 3 displayed, 4 failure, 5 cancelled. 17 emits no
-    (self, 3), (peer, 1) pair for a conversation without other members; with a connected member 2 per member within 15 ms."""
+    """What has become of a message, member by member: 1 sending, 2 received, 3 displayed, 4 failed, 5 cancelled."""
 
     account_id: str
     conversation_id: str
@@ -29,33 +27,32 @@ class AccountMessageStatusChanged(Signal):
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class AccountProfileReceived(Signal):
-    """account, display name, base64 photo."""
+    """Another device of the account has brought its profile."""
 
     account_id: str
     display_name: str
     photo: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class AccountsChanged(Signal):
-    """the list or its order changed: read getAccountList again."""
+    """There are other accounts, or they have another order: read getAccountList again."""
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ActiveCallsChanged(Signal):
-    """account, conversation, list (id, uri, device). 17 also with [] while a clone completes, before conversationReady."""
+    """The calls that go on in a conversation have changed."""
 
     account_id: str
     conversation_id: str
     active_calls: Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class AddDeviceStateChanged(Signal):
-    """HEAD: account, op, state 0 init, 1 token available, 2 connecting, 3 authenticating, 4 in progress, 5 done; map (peer_address,
-    peer_id, error, ...)."""
+    """How far the admission of a new device is: 0 beginning, 1 code ready, 2 connecting, 3 authenticating, 4 in progress, 5 done."""
 
     account_id: str
     op_id: int
@@ -63,53 +60,53 @@ class AddDeviceStateChanged(Signal):
     detail: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class AudioDeviceEvent(Signal):
-    """device list changed."""
+    """There are other sound devices."""
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class AudioMeter(Signal):
-    """ring buffer id, level 0-1."""
+    """How loud a stream is, ten times a second."""
 
     id: str
     level: float
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CertificateExpired(Signal):
-    """id."""
+    """A certificate in use is no longer valid."""
 
     cert_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CertificatePathPinned(Signal):
-    """path, ids."""
+    """What came of pinCertificatePath."""
 
     path: str
     cert_ids: Sequence[str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CertificatePinned(Signal):
-    """one per id of each chain member (6 per device chain); Qt 2023 ignores it."""
+    """A certificate is in the store now."""
 
     cert_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CertificateStateChanged(Signal):
-    """account, id, status."""
+    """A certificate has another status for an account."""
 
     account_id: str
     cert_id: str
     state: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CollaborativeAttachmentAdded(Signal):
-    """HEAD."""
+    """A document has another attachment."""
 
     account_id: str
     conversation_id: str
@@ -117,9 +114,9 @@ class CollaborativeAttachmentAdded(Signal):
     attachment_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CollaborativeAwarenessChanged(Signal):
-    """HEAD."""
+    """Somebody is at another place in an open document."""
 
     account_id: str
     conversation_id: str
@@ -129,9 +126,9 @@ class CollaborativeAwarenessChanged(Signal):
     state: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CollaborativeDocumentRemoved(Signal):
-    """HEAD."""
+    """A document is gone."""
 
     account_id: str
     conversation_id: str
@@ -139,9 +136,9 @@ class CollaborativeDocumentRemoved(Signal):
     everywhere: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CollaborativeDocumentRenamed(Signal):
-    """HEAD."""
+    """A document has another name."""
 
     account_id: str
     conversation_id: str
@@ -149,9 +146,9 @@ class CollaborativeDocumentRenamed(Signal):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CollaborativeDocumentUpdate(Signal):
-    """HEAD."""
+    """Somebody has changed an open document."""
 
     account_id: str
     conversation_id: str
@@ -159,9 +156,9 @@ class CollaborativeDocumentUpdate(Signal):
     update: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class CollaborativeParticipantLeft(Signal):
-    """HEAD."""
+    """Somebody no longer works on an open document."""
 
     account_id: str
     conversation_id: str
@@ -170,9 +167,9 @@ class CollaborativeParticipantLeft(Signal):
     client_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ComposingStatusChanged(Signal):
-    """account, conversation, from, 0 / 1."""
+    """Somebody types, or no longer."""
 
     account_id: str
     conversation_id: str
@@ -180,27 +177,27 @@ class ComposingStatusChanged(Signal):
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ContactAdded(Signal):
-    """account, uri, confirmed."""
+    """Somebody is a contact now, or has confirmed it."""
 
     account_id: str
     uri: str
     confirmed: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ContactRemoved(Signal):
-    """account, uri, banned."""
+    """Somebody is no contact any more."""
 
     account_id: str
     uri: str
     banned: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConversationLoaded(Signal):
-    """13.7.0: request id, account, conversation, flat message maps, newest first."""
+    """The messages that loadConversationMessages or loadConversationUntil asked for, newest first."""
 
     id: int
     account_id: str
@@ -208,9 +205,9 @@ class ConversationLoaded(Signal):
     messages: Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConversationMemberEvent(Signal):
-    """account, conversation, uri, 0 invited, 1 joined, 2 left, 3 banned, 4 unbanned. Comes before the message of the same commit."""
+    """A member was invited (0), joined (1), left (2), was banned (3) or unbanned (4). Comes before the message that says so."""
 
     account_id: str
     conversation_id: str
@@ -218,61 +215,62 @@ class ConversationMemberEvent(Signal):
     event: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConversationPreferencesUpdated(Signal):
-    """account, conversation, all preferences."""
+    """This user's preferences of a conversation have changed."""
 
     account_id: str
     conversation_id: str
     preferences: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConversationProfileUpdated(Signal):
-    """account, conversation, infos."""
+    """A conversation has another title, description or picture."""
 
     account_id: str
     conversation_id: str
     profile: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConversationReady(Signal):
-    """account, conversation: usable now (created, or clone finished)."""
+    """A conversation can be used now: created here, or fetched completely."""
 
     account_id: str
     conversation_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConversationRemoved(Signal):
-    """account, conversation."""
+    """A conversation is gone."""
 
     account_id: str
     conversation_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConversationRequestDeclined(Signal):
-    """account, conversation."""
+    """An invitation has been declined, here or on another device."""
 
     account_id: str
     conversation_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ConversationRequestReceived(Signal):
-    """account, conversation, map (§7.7)."""
+    """Somebody invites to a conversation."""
 
     account_id: str
     conversation_id: str
     metadatas: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class DataTransferEvent(Signal):
-    """account, conversation, interaction, fileId, code: 1 created, 2 unsupported, 3 wait peer, 4 wait host, 5 ongoing, 6 finished, 7
-    closed by host, 8 by peer, 9 bad path, 10 unjoinable, 11 timeout. Interaction "" for profile/sync files."""
+    """A file transfer: 1 created, 2 unsupported, 3 waiting for the peer, 4 waiting for this user, 5 going on, 6 finished, 7 closed
+    here, 8 closed by the peer, 9 bad path, 10 nobody has it, 11 timed out.
+    """
 
     account_id: str
     conversation_id: str
@@ -281,64 +279,64 @@ class DataTransferEvent(Signal):
     code: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class DebugMessageReceived(Signal):
-    """declared in both, sent over D-Bus by neither."""
+    """Declared by the real daemons, never sent."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class DeviceAuthStateChanged(Signal):
-    """HEAD: account, same states seen from the new device; map (token, auth_scheme, auth_error, error, ...)."""
+    """How far this new device is on its way into an account, with the same states as addDeviceStateChanged."""
 
     account_id: str
     state: int
     detail: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class DeviceRevocationEnded(Signal):
-    """account, device, code."""
+    """What came of revokeDevice: 0 done, 1 wrong credentials, 2 unknown device or no network."""
 
     account_id: str
     device_id: str
     status: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ErrorAlert(Signal):
-    """0x0001 capture device, 0x0010 playback device, 0x1000 codecs."""
+    """Something the user should know: 1 no microphone, 16 nothing to play on, 4096 unusable codecs."""
 
     code: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ExportOnRingEnded(Signal):
-    """13.7.0; account, code, PIN."""
+    """What came of exportOnRing: 0 with the PIN, 1 wrong credentials, 2 no network."""
 
     account_id: str
     status: int
     pin: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class HardwareDecodingChanged(Signal):
-    """flag."""
+    """Whether the graphics card decodes video has changed."""
 
     state: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class HardwareEncodingChanged(Signal):
-    """flag; also at the start of a video encoder."""
+    """Whether the graphics card encodes video has changed."""
 
     state: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class IncomingAccountMessage(Signal):
-    """account, message id, from, payloads (not for swarm traffic)."""
+    """A message outside any conversation."""
 
     account_id: str
     message_id: str
@@ -346,9 +344,9 @@ class IncomingAccountMessage(Signal):
     payloads: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class IncomingTrustRequest(Signal):
-    """account, conversation, from, payload bytes, seconds."""
+    """Somebody asks to become a contact."""
 
     account_id: str
     conversation_id: str
@@ -357,40 +355,40 @@ class IncomingTrustRequest(Signal):
     receive_time: int
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class KnownDevicesChanged(Signal):
-    """account, device map."""
+    """The account has other devices, or they have other names."""
 
     account_id: str
     devices: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class MediaParametersChanged(Signal):
-    """account."""
+    """The codec settings of an account have changed."""
 
     account_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class MessageReceived(Signal):
-    """13.7.0: flat message; for OWN messages too."""
+    """A new message, one's own included, for clients of 13.7.0; to them edits and reactions are messages too."""
 
     account_id: str
     conversation_id: str
     message: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class MessageSend(Signal):
-    """log line (monitor)."""
+    """A line of the daemon's log or state, after monitor."""
 
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class MessagesFound(Signal):
-    """request id, account, conversation, maps; empty conversation = end."""
+    """Messages that searchConversation has found in one conversation; an empty conversation marks the end."""
 
     id: int
     account_id: str
@@ -398,35 +396,38 @@ class MessagesFound(Signal):
     messages: Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class MigrationEnded(Signal):
-    """account, "SUCCESS" or "INVALID"."""
+    """An account of an older form has been brought up to date, or could not be."""
 
     account_id: str
     result: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class NameRegistrationEnded(Signal):
-    """account, code, name."""
+    """What came of registerName: 0 done, 1 invalid name, 2 wrong credentials, 3 taken, 4 error, 5 incomplete, 6 bad signature, 7
+    not supported.
+    """
 
     account_id: str
     status: int
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class NeedsHost(Signal):
-    """account, conversation: ask which device hosts a call. Declared in both, but bound to D-Bus in neither (never sent); the Qt client
-    subscribes to it, so ours may send it."""
+    """A call in a conversation has no host: the user should choose which device hosts it."""
 
     account_id: str
     conversation_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class OnConversationError(Signal):
-    """account, conversation, code (1 fetch, 2 bad mode, 3 validation, 4 not authorised, HEAD 5 commit, 6 unrecoverable), text."""
+    """Something went wrong with a conversation: 1 it could not be fetched, 2 unknown mode, 3 somebody broke its rules, 4 not
+    allowed, 5 it could not be written to, 6 it is beyond repair.
+    """
 
     account_id: str
     conversation_id: str
@@ -434,18 +435,18 @@ class OnConversationError(Signal):
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ProfileReceived(Signal):
-    """account, peer uri, PATH of a vCard file (the client reads and deletes/moves it)."""
+    """Somebody's profile has come, as a vCard file that the client may read and remove."""
 
     account_id: str
     sender: str
     path: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ReactionAdded(Signal):
-    """17: account, conversation, message id, reaction map (the commit's flat map with `react-to`)."""
+    """Somebody has reacted to a message."""
 
     account_id: str
     conversation_id: str
@@ -453,9 +454,9 @@ class ReactionAdded(Signal):
     reaction: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ReactionRemoved(Signal):
-    """17: account, conversation, message id, reaction commit id; before the swarmMessageUpdated of the reaction."""
+    """Somebody has taken back a reaction."""
 
     account_id: str
     conversation_id: str
@@ -463,10 +464,9 @@ class ReactionRemoved(Signal):
     reaction_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class RegisteredNameFound(Signal):
-    """13.7.0 (account, status, address, name); HEAD (account, requested name, status, address, name); status 0 found, 1 invalid, 2 not
-    found, 3 error (17: `("", "abc", 3, "", "")` without a server)."""
+    """What came of lookupName or lookupAddress: status 0 found, 1 invalid, 2 not found, 3 error."""
 
     account_id: str
     requested_name: str
@@ -475,9 +475,9 @@ class RegisteredNameFound(Signal):
     name: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class RegistrationStateChanged(Signal):
-    """account, state word, code, text."""
+    """An account has another registration state: INITIALIZING, UNREGISTERED, TRYING, REGISTERED or one of the ERROR states."""
 
     account_id: str
     registration_state: str
@@ -485,16 +485,16 @@ class RegistrationStateChanged(Signal):
     registration_detail_str: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class StunStatusFailure(Signal):
-    """account."""
+    """An account could not use its STUN server."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class SwarmLoaded(Signal):
-    """HEAD: request id, account, conversation, structured messages (§7.8)."""
+    """The messages that loadConversation or loadSwarmUntil asked for, newest first."""
 
     id: int
     account_id: str
@@ -502,29 +502,27 @@ class SwarmLoaded(Signal):
     messages: Sequence[SwarmMessage]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class SwarmMessageReceived(Signal):
-    """17: structured; own messages too; an edit or reaction commit does not come here."""
+    """A new message, one's own included; edits and reactions do not come here."""
 
     account_id: str
     conversation_id: str
     message: SwarmMessage
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class SwarmMessageUpdated(Signal):
-    """17: a message changed: edit (the message with its id and new body, old versions in `editions`), deletion (body ""), also once for
-    the reaction commit itself after its removal, and messages re-linked while history is loaded. Not emitted for a reaction added or
-    removed."""
+    """A message has been edited, deleted or put into another place. Reactions do not come here, but for the removal of one."""
 
     account_id: str
     conversation_id: str
     message: SwarmMessage
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class UserSearchEnded(Signal):
-    """account, status, query, maps (id, username, firstName, lastName, ...)."""
+    """What came of searchUser."""
 
     account_id: str
     status: int
@@ -532,17 +530,17 @@ class UserSearchEnded(Signal):
     result: Sequence[Mapping[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class VolatileAccountDetailsChanged(Signal):
-    """account, all volatile details; comes right after every registrationStateChanged."""
+    """What getVolatileAccountDetails answers has changed; follows every registrationStateChanged."""
 
     account_id: str
     details: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class VolumeChanged(Signal):
-    """device, value."""
+    """The speaker or microphone has another volume."""
 
     device: str
     value: float

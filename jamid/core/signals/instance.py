@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from jamid.core.signals.base import Signal
+from jamid.core.signals.base import Signal, event
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class Started(Signal):
-    """once, after initialisation, when calls are answered. On a non-activated start nobody may be listening yet."""
+    """The daemon is ready: accounts are loaded and calls are answered."""

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from jamid.core.signals.base import Signal
+from jamid.core.signals.base import Signal, event
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class PeerServicesReceived(Signal):
-    """request id, account, peer, status (0 ok), JSON array text. 17 emits `(0, account, peer, 0, "[]")` unasked each time a peer
-    connects."""
+    """The services somebody exposes, as a JSON array."""
 
     request_id: int
     account_id: str
@@ -19,18 +16,18 @@ class PeerServicesReceived(Signal):
     services_json: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ServiceTunnelClosed(Signal):
-    """account, tunnel, reason."""
+    """A tunnel is closed."""
 
     account_id: str
     tunnel_id: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ServiceTunnelOpened(Signal):
-    """account, tunnel, port."""
+    """A tunnel can be used now."""
 
     account_id: str
     tunnel_id: str

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from jamid.core.signals.base import Signal
+from jamid.core.signals.base import Signal, event
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class WebViewMessageReceived(Signal):
-    """plugin web views."""
+    """A plugin has something to tell its web view."""
 
     plugin_id: str
     web_view_id: str

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from jamid.core.signals.base import Signal
+from jamid.core.signals.base import Signal, event
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class NearbyPeerNotification(Signal):
-    """account, uri, 0 found / 1 gone, display name."""
+    """Somebody on the local network has been found (0) or lost (1)."""
 
     account_id: str
     buddy_uri: str
@@ -17,10 +15,9 @@ class NearbyPeerNotification(Signal):
     displayname: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class NewBuddyNotification(Signal):
-    """account, uri, online (13.7.0 b; 17 i: 0 offline, 1 seen on the DHT, 2 connected), line status. 17 emits it without subscribeBuddy
-    for every conversation member, the own account too (1 after startConversation)."""
+    """Somebody has gone offline (0), was seen on the network (1) or is connected with this device (2)."""
 
     account_id: str
     uri: str
@@ -28,25 +25,25 @@ class NewBuddyNotification(Signal):
     line_status: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class NewServerSubscriptionRequest(Signal):
-    """never."""
+    """Declared by the real daemons, never sent."""
 
     buddy_uri: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class ServerError(Signal):
-    """SIP."""
+    """A SIP server has a problem with presence."""
 
     account_id: str
     error: str
     msg: str
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class SubscriptionStateChanged(Signal):
-    """SIP."""
+    """A SIP server follows somebody's presence for this user, or no longer."""
 
     account_id: str
     buddy_uri: str

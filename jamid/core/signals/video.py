@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
-from jamid.core.signals.base import Signal
+from jamid.core.signals.base import Signal, event
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class DecodingStarted(Signal):
-    """sink id, shm path, width, height, is mixer: frames can be read."""
+    """A sink has pictures of this size now; they can be read from shared memory after startShmSink."""
 
     id: str
     shm_path: str
@@ -19,23 +18,23 @@ class DecodingStarted(Signal):
     is_mixer: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class DecodingStopped(Signal):
-    """sink id, shm path, is mixer."""
+    """A sink has no more pictures."""
 
     id: str
     shm_path: str
     is_mixer: bool
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class DeviceEvent(Signal):
-    """camera list changed."""
+    """There are other cameras."""
 
 
-@dataclass(frozen=True, slots=True)
+@event
 class FileOpened(Signal):
-    """17: **path** (without `file://`, not always the player id), map (duration in µs, audio_stream, video_stream index or -1)."""
+    """A media player has opened its file, or could not: the streams are -1 then."""
 
     player_id: str
     info: Mapping[str, str]

@@ -70,7 +70,7 @@ def test_every_member_and_argument_is_documented() -> None:
 @pytest.mark.parametrize("level", API_LEVELS)
 def test_introspection_shows_exactly_the_level(level: str) -> None:
     contracts = contract.load()
-    documents = introspection.documents(contracts, API_LEVELS[level])
+    documents = introspection.Documents(contracts, API_LEVELS[level])
     for interface in contracts.values():
         shown = ElementTree.fromstring(documents[interface.path])
         element = next(one for one in shown.findall("interface") if one.get("name") == interface.full_name)
