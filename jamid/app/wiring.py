@@ -19,15 +19,19 @@ from jamid.accounts.environment import Environment
 from jamid.accounts.names import NameDirectory
 from jamid.accounts.seams import Seams
 from jamid.accounts.service import Accounts
+from jamid.app.calling import Calling
 from jamid.app.options import Options
 from jamid.bus.interface import Interface
 from jamid.bus.managers.accounts import AccountsPart
 from jamid.bus.managers.audio import AudioPart
+from jamid.bus.managers.calls import CallsPart
 from jamid.bus.managers.certificates import CertificatesPart
 from jamid.bus.managers.codecs import CodecsPart
+from jamid.bus.managers.conferences import ConferencesPart
 from jamid.bus.managers.contacts import ContactsPart
 from jamid.bus.managers.devices import DevicesPart
 from jamid.bus.managers.instance import InstancePart
+from jamid.bus.managers.moderators import ModeratorsPart
 from jamid.bus.managers.names import NamesPart
 from jamid.bus.managers.network import NetworkPart
 from jamid.bus.managers.network_services import NetworkServicesPart
@@ -37,8 +41,12 @@ from jamid.bus.managers.presence import PresencePart
 from jamid.bus.managers.recording import LocalRecorderPart, PlaybackPart
 from jamid.bus.managers.video import VideoPart
 from jamid.bus.service import BusService
+from jamid.calls.call import Surroundings
+from jamid.calls.seams import NoHistory
+from jamid.calls.service import Calls
 from jamid.core.clock import Clock, SystemClock
 from jamid.core.events import Events
+from jamid.core.generations import Generation
 from jamid.core.paths import Paths
 from jamid.core.settings import FILE_NAME, Settings
 from jamid.core.signals import Started
@@ -109,6 +117,10 @@ class Daemon:
             )
         )
         self.media = Media(self.settings, self.events, clock=self.clock)
+        self.calling = Calling(self.accounts, self.events)
+        self.calls = Calls(self.calling, self._surroundings())
+        self.calling.serve(self.calls)
+        self.seams.carriers.append(self.calling)
         self.bus = BusService(options.bus, self._interfaces(), self.events, options.api_level, knows_account=self._knows_account)
 
     # -- what it is made of -----------------------------------------------------------------------------------------------
@@ -117,6 +129,8 @@ class Daemon:
         return [
             Part("media", stop=self.media.close),
             Part("accounts", self.accounts.load, self.accounts.close),
+            Part("sip", stop=self.calling.close),
+            Part("calls", stop=self.calls.close),
             Part("bus", self._start_bus, self.bus.stop),
             Part("registrations", self.accounts.start),
         ]
@@ -125,7 +139,7 @@ class Daemon:
         return [
             Interface("Instance", [InstancePart(lambda: self._request_stop("the last client left"), persistent=self.options.persistent)]),
             Interface("ConfigurationManager", self._configuration_parts()),
-            Interface("CallManager", [PlaybackPart(self.media)]),
+            Interface("CallManager", [CallsPart(self.calls), ConferencesPart(self.calls), PlaybackPart(self.media)]),
             Interface("PresenceManager", [PresencePart(self.accounts)]),
             Interface("VideoManager", [VideoPart(self.settings, self.events, self.media), LocalRecorderPart(self.media, self.events)]),
             Interface("PluginManagerInterface", [PluginsPart(self.settings)]),
@@ -140,6 +154,7 @@ class Daemon:
             DevicesPart(accounts),
             NamesPart(accounts),
             CertificatesPart(accounts),
+            ModeratorsPart(accounts),
             PreferencesPart(self.settings),
             AudioPart(self.media, self.settings),
             CodecsPart(accounts, self.events),
@@ -150,6 +165,19 @@ class Daemon:
                 on_connectivity_changed=accounts.connectivity_changed,
             ),
         ]
+
+    def _surroundings(self) -> Surroundings:
+        """What calls are given of the rest."""
+        return Surroundings(
+            self.events,
+            self.clock,
+            self.media,
+            NoHistory(),
+            # Clients of 2023 are told their codes unless there are none.
+            Generation.G17 if self.options.api_level == "17" else Generation.G13,
+            ringing_seconds=lambda: self.settings.number("preferences.ringingTimeout"),
+            auto_answer=self.options.auto_answer,
+        )
 
     def _connections_of(self, account_id: str) -> ConnectionsByAccount | None:
         account = self.accounts.jami(account_id)
