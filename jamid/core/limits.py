@@ -100,6 +100,8 @@ ICE_BAD_MESSAGES: Final = 8
 """Unauthenticated or broken messages before a TCP connection of an ICE session is closed."""
 ICE_EARLY_BYTES: Final = 64 * 1024
 """TLS bytes kept per TCP connection until it is known whether the pair is used."""
+MEDIA_COMPONENTS: Final = 32
+"""Components of one call, as the reference has: RTP and RTCP of 16 streams."""
 TURN_DATA_CONNECTIONS: Final = 8
 """Relayed TCP connections of one allocation, as the reference has."""
 PEER_REQUEST_BYTES: Final = 32 * 1024
@@ -234,6 +236,10 @@ PINNED_PATH_FILES: Final = 1_000
 """Files of a directory of certificates that a caller asks to pin."""
 LAST_MESSAGES: Final = 200
 """Received messages outside conversations kept in memory for frontends that ask for the last ones."""
+NAME_REGISTRATION_BYTES: Final = 16 * 1024
+"""The body of a registration at our name server; a real one has 1,9 KiB."""
+NAME_SERVER_CLIENTS: Final = 10_000
+"""Client addresses whose registrations are counted; the longest unseen go first."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000

@@ -75,6 +75,7 @@ class Connection:
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._pumping: asyncio.Handle | None = None
         self._beacon: asyncio.TimerHandle | None = None
+        self._pongs = 0
         self._stall: asyncio.TimerHandle | None = None
 
     async def start(self, link: TcpLink) -> None:
@@ -106,6 +107,11 @@ class Connection:
         return self._link.remote[0] if self._link is not None else ""
 
     @property
+    def addresses(self) -> tuple[tuple[str, int], tuple[str, int]] | None:
+        """Our end of the link and the peer's, None while there is none."""
+        return (self._link.local, self._link.remote) if self._link is not None else None
+
+    @property
     def bytes_received(self) -> int:
         return self._link.received if self._link is not None else 0
 
@@ -120,11 +126,15 @@ class Connection:
 
     def ask_for_life(self) -> None:
         """Sends a beacon, if the peer knows them; without answer the connection is closed after 3 s."""
-        if self.closed or not self.mux.peer_version or self._beacon is not None:
+        if self.closed or not self.mux.peer_version:
             return
-        before = self.mux.pongs
+        if self._beacon is not None:
+            if self.mux.pongs == self._pongs:
+                return  # the peer has been asked and still has time
+            self._beacon.cancel()
+        self._pongs = self.mux.pongs
         self.mux.beacon(ask=True)
-        self._beacon = self._loop.call_later(BEACON_SECONDS, self._check_life, before)
+        self._beacon = self._loop.call_later(BEACON_SECONDS, self._check_life)
 
     async def close(self) -> None:
         """Tells the peer and ends the connection."""
@@ -241,9 +251,9 @@ class Connection:
         if link.writable and mux.has_frames and self._pumping is None:
             self._pumping = self._loop.call_soon(self._pump)
 
-    def _check_life(self, before: int) -> None:
+    def _check_life(self) -> None:
         self._beacon = None
-        if not self.closed and self.mux.pongs == before:
+        if not self.closed and self.mux.pongs == self._pongs:
             self._fail(ConnectionResetError("the device gives no sign of life"))
 
     def _end_stalled(self) -> None:

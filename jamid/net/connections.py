@@ -164,6 +164,7 @@ class Connections:
         self._closed = True
         for listening in self._listening:
             listening.cancel()
+        self._listening = []
         for device in self._devices.values():
             self._fail_waiting(device, "the account is disabled")
         closing = [asyncio.create_task(connection.close()) for connection in self._all()]

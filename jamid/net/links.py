@@ -49,6 +49,7 @@ class TcpLink(asyncio.BufferedProtocol):
         self.receiver = receiver
         self.remote: Address = relay_peer or ("", 0)
         """the peer as it appears to us; behind our relay this is the address the TURN server saw"""
+        self.local: Address = ("", 0)
         self.relayed = relay_peer is not None
         self.writable = True
         self.closed = False
@@ -62,6 +63,8 @@ class TcpLink(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        local = transport.get_extra_info("sockname")[:2]
+        self.local = (_plain(local[0]), local[1])
         if not self.relayed:
             host, port = transport.get_extra_info("peername")[:2]
             self.remote = (_plain(host), port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from jamid.net.connections import Connections, ConnectionSettings
 DATA = Path(__file__).resolve().parents[2] / "data" / "net"
 
 
+@functools.cache
 def load_identity(name: str) -> Identity:
     """One of the three recorded identities: a, b or c."""
     key = PrivateKey.from_pem((DATA / "identities" / f"{name}-key.pem").read_bytes())

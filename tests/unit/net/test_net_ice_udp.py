@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import asyncio
+import re
+
+from jamid.net.ice_udp import MediaIce
+
+_LINE = re.compile(r"[HSR][0-9a-f]{1,30} \d+ UDP \d+ \S+ \d+ typ (host|srflx|relay)")
+
+
+async def test_two_sessions_find_a_path_for_each_component() -> None:
+    offerer, answerer = MediaIce(4, controlling=True), MediaIce(4, controlling=False, public_addresses=lambda: ["198.51.100.7"])
+    await asyncio.gather(offerer.gather(), answerer.gather())
+    lines = {ice: [line for number in range(1, 5) for line in ice.candidates(number)] for ice in (offerer, answerer)}
+    assert all(_LINE.fullmatch(line) for line in lines[offerer] + lines[answerer])
+    assert any(" 198.51.100.7 " in line for line in lines[answerer])
+    got: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue()
+    for number in range(1, 5):
+        answerer.on_data(number, lambda data, number=number: got.put_nowait((number, data)))  # type: ignore[misc]
+    offerer.send(1, b"too early")
+    await asyncio.gather(
+        offerer.connect(answerer.ufrag, answerer.pwd, [*lines[answerer], "garbage", "x 1 UDP 5 host.local 9 typ host"]),
+        answerer.connect(offerer.ufrag, offerer.pwd, lines[offerer]),
+    )
+    assert [component for component, _, _ in offerer.pairs()] == [1, 2, 3, 4]
+    offerer.send(3, b"\x80packet")
+    assert await asyncio.wait_for(got.get(), 2) == (3, b"\x80packet")
+    await offerer.close()
+    await answerer.close()
+    offerer.send(1, b"too late")
