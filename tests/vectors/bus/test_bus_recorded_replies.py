@@ -24,6 +24,7 @@ NOT_IMPLEMENTED = "cx.ring.Ring.Error.NotImplemented"
 
 DIFFERENT_VALUE: dict[tuple[str, str], tuple[Any, str]] = {
     ("*", "ConfigurationManager.fileTransferInfo"): ([3, "", 0, 0], "the real daemons answer uninitialised memory for the sizes"),
+    ("13", "ConfigurationManager.unpinCertificate"): ([False], "nothing is pinned under an empty id; 17 answers the same"),
     ("17", "ConfigurationManager.isAgcEnabled"): ([False], "13.7.0's default is served to both"),
     ("17", "ConfigurationManager.validateCertificatePath"): ([{"EXIST": "FAILED"}], "13.7.0's answer is served to both"),
     ("17", "VideoManager.getDecodingAccelerated"): ([True], "13.7.0's default is served to both; 17 lacked decoders where it was recorded"),
@@ -45,6 +46,7 @@ NOT_COMPARED = {
     "ConfigurationManager.getAudioOutputDeviceList": "depends on the machine",
     "ConfigurationManager.getAudioInputDeviceList": "depends on the machine",
     "ConfigurationManager.getCurrentAudioOutputPlugin": "17 answered its default although another one had been set",
+    "VideoManager.startLocalMediaRecorder": "the real daemons crashed or raised; depends on the machine's microphone",
     "VideoManager.getSettings": "17 has a seventh key and takes an empty id for unknown, 13.7.0 for the first device; tested by itself",
     "VideoManager.getCapabilities": "17 has another frame rate and takes an empty id for unknown; tested by itself",
 }
@@ -63,6 +65,7 @@ DIFFERENT_SIGNALS = {
     "ConfigurationManager.searchConversation": "13.7.0's answer, an end mark for every search, is served to both",
     "ConfigurationManager.sendFile": "17's onConversationError is served to both",
     "VideoManager.setDecodingAccelerated": "whether it differed before depends on the machine's decoders",
+    "ConfigurationManager.setAudioManager": "whether there are other devices then depends on the machine",
     "VideoManager.startAudioDevice": "whether there is a microphone depends on the machine",
     "VideoManager.startLocalMediaRecorder": "the real daemons crash or raise",
     "CallManager.playDTMF": "whether there is something to play on depends on the machine",
