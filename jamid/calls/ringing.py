@@ -50,8 +50,10 @@ def admit(account: CallAccount, exchange: SipExchange, session: InviteSession, c
             raise RemoteError("it offers no audio")
         if RemoteIce.of(description) is None:
             raise RemoteError("it has no ICE credentials")
-        if not Formats.of_account(account.codecs).audio:
-            raise RemoteError("this account has no active audio codec")
+        ours = Formats.of_account(account.codecs).audio
+        offered = [each for line in description.media if line.kind == "audio" and line.enabled for each in line.formats]
+        if not any(each.matches(own) for each in offered for own in ours):
+            raise RemoteError("there is no audio codec that both sides know")
     except RemoteError as error:
         _log.info("[account=%s] a call of %s is refused: %s", account.id, caller, error)
         session.reject(488)

