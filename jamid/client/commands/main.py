@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from jamid import __version__
 from jamid.client.commands.output import Output
+from jamid.client.commands.topics import add_options
 from jamid.core.errors import JamidError, NotFoundError
 
 if TYPE_CHECKING:
@@ -68,8 +69,6 @@ def run(words: Sequence[str]) -> int:
         return asyncio.run(_run(arguments))
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:
-        return OK
 
 
 def parser() -> argparse.ArgumentParser:
@@ -79,11 +78,8 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(prog="jami", description="Drives a Jami daemon over D-Bus.", epilog=EPILOGUE,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)  # fmt: skip
     top.add_argument("--version", action="version", version=f"jami {__version__}")
-    top.add_argument("--account", "-a", default=os.environ.get("JAMI_ACCOUNT", ""), metavar="ACCOUNT",
-                     help="local id, Jami id or name (default: JAMI_ACCOUNT, or the only one)")  # fmt: skip
-    top.add_argument("--bus", default="session", help="session (default), system, or an address")
-    top.add_argument("--json", action="store_true", help="one JSON value per line")
-    top.add_argument("--timeout", type=float, default=60, metavar="SECONDS", help="how long to wait for an answer (default 60)")
+    add_options(top)
+    top.set_defaults(account=os.environ.get("JAMI_ACCOUNT", ""), bus="session", json=False, timeout=60.0)
     topics = top.add_subparsers(metavar="TOPIC", title="topics")
     for module in (accounts, contacts, messages, calls, daemon):
         module.add_commands(topics)
@@ -107,6 +103,8 @@ async def _run(arguments: argparse.Namespace) -> int:
         return _complain(error, NOT_FOUND)
     except TimeoutError:
         return _complain(f"no answer within {arguments.timeout:g} s (--timeout)", TIMED_OUT)
+    except BrokenPipeError:  # whoever reads has had enough
+        return OK
     except (JamidError, OSError) as error:
         return _complain(error, FAILED)
     except asyncio.CancelledError:

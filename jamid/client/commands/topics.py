@@ -6,6 +6,16 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What every command takes, before the topic or after the verb; the top parser sets the defaults."""
+    group = parser.add_argument_group("everywhere", argument_default=argparse.SUPPRESS)
+    group.add_argument("--account", "-a", metavar="ACCOUNT", help="local id, Jami id or name (default: JAMI_ACCOUNT, or the only one)")
+    group.add_argument("--bus", metavar="BUS", help="session (default), system, or an address")
+    group.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON value per line")
+    group.add_argument("--timeout", type=float, metavar="SECONDS", help="how long to wait for an answer (default 60)")
+
+
 Verbs = Callable[..., argparse.ArgumentParser]
 
 
@@ -20,6 +30,7 @@ def topic(topics: Any, name: str, summary: str) -> Verbs:
         for argument, settings in arguments.items():
             flag = argument.startswith("__")
             one.add_argument("--" + argument.strip("_").replace("_", "-") if flag else argument, **settings)
+        add_options(one)
         one.set_defaults(command=command)
         return one
 
