@@ -160,8 +160,10 @@ class RtpReceiver:
                     self._packet_samples = len(decoded)
                     return decoded
             elif turn is Turn.RECOVER:
-                self.recovered += 1
-                return self._decoder.recover(payload)
+                recovered = self._decoder.recover(payload)
+                if recovered is not None and len(recovered):
+                    self.recovered += 1
+                    return recovered
             elif turn in (Turn.SILENCE, Turn.EVENT):
                 return SILENCE
         except RemoteError:

@@ -32,8 +32,8 @@ class Decoder(Protocol):
         """The sound of a payload. Raises `RemoteError`."""
         ...
 
-    def recover(self, successor: bytes) -> Frame:
-        """The sound of a lost packet, from what its successor repeats of it or invented."""
+    def recover(self, successor: bytes) -> Frame | None:
+        """The sound of a lost packet from what its successor repeats of it; None when the successor cannot hold any."""
         ...
 
     def conceal(self) -> Frame:

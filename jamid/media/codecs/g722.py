@@ -89,8 +89,8 @@ class G722Decoder:
         self._last = np.concatenate([audio.to_ndarray().reshape(-1) for audio in frames]).astype(np.float32)
         return from_mono(self._interpolator.process(self._last))
 
-    def recover(self, successor: bytes) -> Frame:
-        return self.conceal()
+    def recover(self, successor: bytes) -> Frame | None:
+        return None
 
     def conceal(self) -> Frame:
         self._last = self._last * np.float32(0.7)

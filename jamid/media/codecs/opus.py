@@ -20,12 +20,11 @@ from jamid.media.frames import CHANNELS, FRAME_SAMPLES, SAMPLE_RATE, Frame
 
 PAYLOAD_BYTES: Final = 1275
 """The longest payload of one 20 ms frame (RFC 6716)."""
-INITIAL_LOSS: Final = 10
-"""Percent of loss the encoder prepares for until the peer reports, as the reference does."""
 COMPLEXITY: Final = 5
 """Of 10: half the cost of 10, no difference one hears at this bitrate."""
 
 _APPLICATION_AUDIO = 2049
+_FIRST_TRANSFORM_CONFIGURATION = 16
 _SET_COMPLEXITY, _SET_FEC, _SET_LOSS = 4010, 4012, 4014
 
 _library: Any = None
@@ -57,7 +56,7 @@ class OpusEncoder:
         self._loss = -1
         self._lib.opus_encoder_ctl(self._state, _SET_COMPLEXITY, COMPLEXITY)
         self._lib.opus_encoder_ctl(self._state, _SET_FEC, 1)
-        self.expect_loss(INITIAL_LOSS)
+        self.expect_loss(0)
 
     def encode(self, frame: Frame) -> bytes:
         self._input[:] = frame
@@ -101,11 +100,11 @@ class OpusDecoder:
         self._last = len(frame)
         return frame
 
-    def recover(self, successor: bytes) -> Frame:
-        try:
-            return self._run(successor, self._last, fec=True)
-        except RemoteError:
-            return self.conceal()
+    def recover(self, successor: bytes) -> Frame | None:
+        # Only packets of the speech and hybrid modes can hold a copy of their predecessor.
+        if not successor or successor[0] >> 3 >= _FIRST_TRANSFORM_CONFIGURATION:
+            return None
+        return self._run(successor, self._last, fec=True)
 
     def conceal(self) -> Frame:
         return self._run(None, self._last, fec=False)
