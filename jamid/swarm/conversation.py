@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from jamid.core.clock import Clock
-from jamid.core.errors import JamidError, LocalError, NotFoundError, RemoteError
+from jamid.core.errors import JamidError, NotFoundError, RemoteError
 from jamid.core.signals import OnConversationError
 from jamid.core.tasks import Tasks, in_thread
 from jamid.swarm import authoring, message_maps
@@ -55,6 +55,8 @@ class Draft:
     done: asyncio.Future[Commit | None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
     quiet: bool = False
     """not announced to our own clients"""
+    before: Callable[[Commit], None] | None = None
+    """called with the commit before clients are told of it"""
 
 
 @dataclass(slots=True)
@@ -189,9 +191,9 @@ class Conversation:
 
     # -- commits of our own ---------------------------------------------------------------------------------------------------
 
-    def post(self, build: Build, *, quiet: bool = False) -> asyncio.Future[Commit | None]:
+    def post(self, build: Build, *, quiet: bool = False, before: Callable[[Commit], None] | None = None) -> asyncio.Future[Commit | None]:
         """Queues a commit; returns at once. The future has the commit, None when BUILD refused."""
-        draft = Draft(build, quiet=quiet)
+        draft = Draft(build, quiet=quiet, before=before)
         self._outbox.append(draft)
         if not self._draining:
             self._draining = True
@@ -208,7 +210,7 @@ class Conversation:
             while self._outbox:
                 drafts, self._outbox = self._outbox[:_BATCH], self._outbox[_BATCH:]
                 await self._commit(drafts)
-        except NotFoundError as error:
+        except JamidError as error:
             _log.warning("%r %s", self, error)
         finally:
             self._draining = False
@@ -222,6 +224,8 @@ class Conversation:
         self._take_facts(batch.facts)
         # In order: each is announced to our clients, then told to whoever waits for it.
         for draft, commit in zip(drafts, outcome, strict=True):
+            if commit is not None and draft.before is not None:
+                draft.before(commit)
             if commit is not None and not draft.quiet:
                 for body in batch.bodies:
                     if body["id"] == commit.id:
@@ -339,8 +343,3 @@ def _older(log: LinearLog, wanted: set[str]) -> dict[str, str]:
     if previous in wanted:
         found[previous] = ""
     return found
-
-
-def refuse(reason: str) -> LocalError:
-    """An error for a caller."""
-    return LocalError(reason)

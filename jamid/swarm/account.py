@@ -1,0 +1,401 @@
+"""All conversations of one account: found on disk, created, joined, kept in step with every device that should have them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from jamid.core.clock import Clock
+from jamid.core.errors import JamidError, NotFoundError, RemoteError
+from jamid.core.signals import ConversationReady, ConversationRemoved
+from jamid.core.tasks import Tasks, in_thread
+from jamid.swarm import authoring, instant
+from jamid.swarm.authoring import Author
+from jamid.swarm.cloning import Cloner
+from jamid.swarm.commits import Commit
+from jamid.swarm.composing import ComposingPeers
+from jamid.swarm.conversation import Conversation
+from jamid.swarm.fetching import GitChannels
+from jamid.swarm.members import ADMIN, BANNED, INVITED, LEFT, MEMBER
+from jamid.swarm.membership import Membership
+from jamid.swarm.notifying import Notifier
+from jamid.swarm.profiles import Profiles
+from jamid.swarm.pulling import Puller
+from jamid.swarm.records import ConversationInfo
+from jamid.swarm.repository import Repository
+from jamid.swarm.requests import Requests
+from jamid.swarm.routing_channels import Routing
+from jamid.swarm.rules import INVITES_ONLY, ONE_TO_ONE
+from jamid.swarm.seams import Home, PeerDevice, Publish
+from jamid.swarm.serving import GitServer
+from jamid.swarm.store import Store
+from jamid.swarm.syncing import Syncing
+from jamid.swarm.transfers import Transfers
+
+_log = logging.getLogger(__name__)
+
+_LEAVE_SECONDS: Final = 600.0
+"""How long a conversation that we left is still served: the first peer that fetched may not reach the others."""
+
+
+class AccountConversations:
+    """The conversations of one account."""
+
+    def __init__(self, home: Home, publish: Publish, clock: Clock) -> None:
+        self.home = home
+        self.publish = publish
+        self.clock = clock
+        self.tasks = Tasks(f"conversations {home.id}")
+        self.store = Store(home.data_path, home.cache_path)
+        self.author = Author(home.identity, home.uri, home.device_id, lambda: home.display_name, clock.time)
+        self.infos: dict[str, ConversationInfo] = {}
+        self.metadatas: dict[str, dict[str, str]] = {}
+        """what is known of conversations that are still being cloned"""
+        self.requests = Requests(home, self.store, publish)
+        self._conversations: dict[str, Conversation] = {}
+        self.channels = GitChannels(home)
+        self.notifier = Notifier(home, self.tasks)
+        self.puller = Puller(self.channels, self.tasks, self._pulled)
+        self.cloner = Cloner(home, self.channels, self.tasks, self._cloned)
+        self.server = GitServer(home.device_id, self.find, self._fetched, self.notifier.busy, self.tasks)
+        self.membership = Membership(self)
+        self.composing = ComposingPeers(home, publish)
+        self.transfers = Transfers(self)
+        self.profiles = Profiles(self)
+        self.routing = Routing(self)
+        self.syncing = Syncing(self)
+        self._creating = asyncio.Lock()
+
+    # -- life -----------------------------------------------------------------------------------------------------------------
+
+    async def load(self) -> None:
+        """Reads what there is; starts the clones that were not finished."""
+        await in_thread(self._load_files)
+        for info in self.infos.values():
+            if not info.is_removed and not Repository.exists(self.store.repository(info.id)):
+                conversation = self.find(info.id)
+                if conversation is not None:
+                    self.cloner.clone(conversation, uris=[uri for uri in info.members if uri != self.home.uri])
+
+    def _load_files(self) -> None:
+        self.infos = self.store.read_infos()
+        self.metadatas = self.store.read_syncing()
+        self.requests.load()
+        for info in self.infos.values():
+            if info.is_removed and not info.erased:
+                Repository.erase(self.store.repository(info.id))
+                self.store.erase_conversation_data(info.id)
+                info.erased = self.home.now_ms()
+
+    async def went_online(self) -> None:
+        """The account has connections: its channels are served from now on."""
+        links = self.home.links
+        if links is None:
+            return
+        links.handle("git", self.server)
+        links.handle("data-transfer", self.transfers)
+        links.handle("swarm", self.routing)
+        # The connections of the account do not outlive its registration, and those of the last one do not count any more.
+        self.channels.close()
+        for conversation in self._conversations.values():
+            if not conversation.is_here:
+                self.cloner.clone(conversation, uris=[uri for uri in conversation.info.members if uri != self.home.uri])
+
+    def went_offline(self) -> None:
+        self.channels.close()
+        self.notifier.close()
+        self.routing.close()
+
+    async def close(self) -> None:
+        """Ends everything and writes what was not written yet."""
+        self.went_offline()
+        self.composing.close()
+        await self.transfers.close()
+        for conversation in self._conversations.values():
+            await conversation.statuses.save_now()
+        await self.tasks.close()
+
+    # -- finding ----------------------------------------------------------------------------------------------------------------
+
+    def find(self, conversation_id: str) -> Conversation | None:
+        """The conversation, here or being cloned; None for unknown and removed ones."""
+        known = self._conversations.get(conversation_id)
+        if known is not None:
+            return known
+        info = self.infos.get(conversation_id)
+        return None if info is None or info.is_removed else self._make(info)
+
+    def all(self) -> list[Conversation]:
+        """Every conversation that was not removed."""
+        found = (self.find(conversation) for conversation in tuple(self.infos))
+        return [conversation for conversation in found if conversation is not None]
+
+    def shared_with(self, uri: str) -> list[Conversation]:
+        """Conversations that URI takes part in, as far as is known."""
+        return [each for each in self.all() if uri in each.info.members or each.role(uri) in (ADMIN, MEMBER, INVITED)]
+
+    def one_to_one_with(self, uri: str) -> Conversation | None:
+        """The conversation with a contact."""
+        named = self.find(self.home.contact_conversation(uri)) if self.home.contact_conversation(uri) else None
+        if named is not None:
+            return named
+        for each in self.all():
+            if each.info.mode == ONE_TO_ONE and set(each.info.members) == {uri, self.home.uri}:
+                return each
+        return None
+
+    def _make(self, info: ConversationInfo) -> Conversation:
+        conversation = Conversation(info, self.home, self.store, self.publish, self.clock, self.tasks, self.author)
+        conversation.committed = self._committed
+        self._conversations[info.id] = conversation
+        return conversation
+
+    # -- creating ---------------------------------------------------------------------------------------------------------------
+
+    async def start(self, mode: int = INVITES_ONLY, invited: str = "") -> str:
+        """Creates a conversation; its id."""
+        async with self._creating:
+            conversation_id = await in_thread(self._create_repository, mode, invited)
+        members = sorted({self.home.uri, invited} - {""})
+        info = ConversationInfo(conversation_id, created=self.home.now_ms(), members=members, mode=mode)
+        self.infos[conversation_id] = info
+        conversation = self._make(info)
+        await self.save_infos()
+        await conversation.load()
+        self.publish(ConversationReady(self.home.id, conversation_id))
+        await self.syncing.tell(conversation)
+        return conversation_id
+
+    def _create_repository(self, mode: int, invited: str) -> str:
+        aside = self.store.repository(f".new-{self.home.now_ms()}")
+        Repository.erase(aside)
+        repository = Repository.create(aside)
+        commit = authoring.create(repository, self.author, mode, invited)
+        aside.rename(self.store.repository(commit.id))
+        return commit.id
+
+    async def save_infos(self) -> None:
+        await in_thread(self.store.write_infos, {key: info.copy() for key, info in self.infos.items()})
+
+    # -- joining ----------------------------------------------------------------------------------------------------------------
+
+    async def accept(self, conversation_id: str) -> None:
+        """The user accepts an invitation; nothing happens when there is none."""
+        request = self.requests.get(conversation_id)
+        if request is None or self.find(conversation_id) is not None:
+            return
+        await self.requests.take(conversation_id)
+        mode = request.metadatas.get("mode", "")
+        one_to_one = mode in ("", "0") and self.home.contact_conversation(request.sender) in ("", conversation_id)
+        if mode == "":
+            await self.home.contact_accepted(request.sender, conversation_id)
+        await self.join(conversation_id, [request.sender], mode=ONE_TO_ONE if one_to_one else INVITES_ONLY, metadatas=request.metadatas)
+
+    async def join(
+        self, conversation_id: str, uris: list[str], *, mode: int, device: str = "", metadatas: Mapping[str, str] | None = None
+    ) -> None:
+        """Clones a conversation from the accounts URIS (or first from DEVICE) and joins it."""
+        info = self.infos.get(conversation_id)
+        members = sorted({self.home.uri, *uris})
+        if info is not None and info.is_removed:
+            await self.erase(conversation_id)
+        if info is None or info.is_removed:
+            info = ConversationInfo(conversation_id, created=self.home.now_ms(), members=members, mode=mode)
+            self.infos[conversation_id] = info
+            self._conversations.pop(conversation_id, None)
+        if metadatas:
+            self.metadatas[conversation_id] = dict(metadatas)
+            await in_thread(self.store.write_syncing, dict(self.metadatas))
+        await self.save_infos()
+        conversation = self.find(conversation_id)
+        if conversation is not None and not conversation.is_here:
+            self.cloner.clone(conversation, uris=uris, device=device)
+
+    async def _cloned(self, conversation: Conversation, device: str) -> None:
+        """A clone is complete and, if it had to be, joined."""
+        facts = await conversation.load()
+        conversation.info.members = sorted(uri for uri, role in facts.roles.items() if role not in (BANNED, LEFT))
+        self.metadatas.pop(conversation.id, None)
+        await self.save_infos()
+        await in_thread(self.store.write_syncing, dict(self.metadatas))
+        await self.membership.replay_calls(conversation)
+        self.publish(ConversationReady(self.home.id, conversation.id))
+        self.notifier.changed(conversation)
+        if conversation.info.mode == ONE_TO_ONE:
+            await self.membership.one_to_one_ready(conversation)
+        await self.syncing.tell(conversation)
+        self.profiles.conversation_cloned(conversation, device)
+        self.routing.conversation_ready(conversation, device)
+
+    # -- what happens to conversations -----------------------------------------------------------------------------------------------
+
+    def _committed(self, conversation: Conversation, commits: list[Commit]) -> None:
+        self.notifier.changed(conversation)
+
+    def _pulled(self, conversation: Conversation, device: str, commits: list[Commit]) -> None:
+        """New commits came from DEVICE: the others are told, and that device too when we had to merge."""
+        merged = bool(commits) and commits[-1].device == self.author.device and len(commits[-1].parents) > 1
+        if not merged:
+            self.notifier.has(conversation, device, commits[-1].id)
+        self.notifier.changed(conversation, except_device="" if merged else device)
+        if any(commit.message.startswith(b'{"action"') for commit in commits):
+            self.tasks.spawn(self.membership.changed(conversation), "members")
+
+    def _fetched(self, conversation: Conversation, peer: PeerDevice, commit: str) -> None:
+        """A device of a member has everything up to COMMIT."""
+        self.notifier.fetched(conversation, peer, commit)
+        conversation.statuses.fetched(peer.account_uri, commit)
+        self.profiles.peer_active(conversation, peer)
+        if conversation.info.is_removed:
+            asyncio.get_running_loop().call_later(_LEAVE_SECONDS, lambda: self.tasks.spawn(self.erase(conversation.id), "erase"))
+
+    # -- peers --------------------------------------------------------------------------------------------------------------------
+
+    def connected(self, peer: PeerDevice) -> None:
+        """A connection with a device stands: whatever either side missed is made up for."""
+        self.cloner.peer_seen(peer.account_uri)
+        self.tasks.spawn(self._catch_up(peer), "catch up")
+
+    def disconnected(self, peer: PeerDevice) -> None:
+        self.notifier.disconnected(peer.device_id)
+        self.routing.disconnected(peer.device_id)
+
+    def announced(self, uri: str) -> None:
+        """A device of URI came online."""
+        self.cloner.peer_seen(uri)
+        self.notifier.announced(uri, self.shared_with(uri))
+
+    async def _catch_up(self, peer: PeerDevice) -> None:
+        uri = peer.account_uri
+        own = uri == self.home.uri
+        for conversation in self.all() if own else self.shared_with(uri):
+            if not conversation.is_here:
+                continue
+            try:
+                await conversation.load()
+            except JamidError as error:
+                _log.warning("%r cannot be read: %s", conversation, error)
+                continue
+            if own or conversation.role(uri) in (ADMIN, MEMBER):
+                self.notifier.connected(conversation, peer.device_id)
+                self.puller.pull(conversation, peer.device_id)
+                self.routing.peer_connected(conversation, peer)
+        self.transfers.peer_connected(peer)
+
+    async def received(self, uri: str, device: str, payloads: Mapping[str, str]) -> None:
+        """A message outside git came from a device of URI."""
+        for mime, text in payloads.items():
+            try:
+                message = instant.parse(mime, text)
+            except RemoteError as error:
+                _log.info("[account=%s] a message of %s is ignored: %s", self.home.id, uri, error)
+                continue
+            match message:
+                case instant.Notification():
+                    await self._notified(uri, device, message)
+                case instant.Invitation():
+                    await self.membership.invited(uri, message)
+                case instant.AskInvitation(conversation):
+                    await self.membership.asked_for_invitation(uri, conversation)
+                case instant.Composing(conversation, active):
+                    found = self.find(conversation)
+                    if found is None or found.role(uri):
+                        self.composing.received(conversation, uri, active)
+                case instant.Receipt():
+                    await self._receipt(uri, message)
+
+    async def _notified(self, uri: str, device: str, message: instant.Notification) -> None:
+        conversation = self.find(message.conversation)
+        own = uri == self.home.uri
+        if conversation is None:
+            info = self.infos.get(message.conversation)
+            request = self.requests.get(message.conversation)
+            if own and info is None:
+                await self.join(message.conversation, [uri], mode=INVITES_ONLY, device=message.device)
+            elif not own and (request is None or not request.declined):
+                await self.home.send(uri, instant.ASK_INVITATION, message.conversation, only_connected=True)
+            return
+        if not conversation.is_here:
+            self.cloner.clone(conversation, uris=[uri], device=message.device)
+            return
+        try:
+            await conversation.load()
+        except NotFoundError as error:
+            _log.warning("%r cannot be read: %s", conversation, error)
+            return
+        if not own and conversation.role(uri) in ("", BANNED):
+            _log.info("%r a notification of %s, who is not in it, is ignored", conversation, uri)
+            return
+        if await conversation.has_commit(message.commit):
+            self.notifier.has(conversation, device, message.commit)
+        else:
+            self.puller.pull(conversation, message.device, message.commit)
+
+    async def _receipt(self, uri: str, message: instant.Receipt) -> None:
+        conversation = self.find(message.conversation)
+        if conversation is None or not message.displayed or not conversation.is_here:
+            return
+        await conversation.load()
+        if conversation.role(uri):
+            await conversation.statuses.displayed(uri, message.message)
+
+    # -- leaving ------------------------------------------------------------------------------------------------------------------
+
+    async def remove(self, conversation_id: str) -> bool:
+        """The user leaves a conversation; False when it is unknown."""
+        conversation = self.find(conversation_id)
+        if conversation is None:
+            return False
+        self.cloner.cancel(conversation_id)
+        left = await self.membership.leave(conversation)
+        await self._forget(conversation, erase=not left)
+        return True
+
+    async def forget_contact(self, uri: str, conversation_id: str) -> None:
+        """A contact was removed: the conversation with it goes without a word."""
+        conversation = self.find(conversation_id) if conversation_id else self.one_to_one_with(uri)
+        if conversation is not None and conversation.info.mode == ONE_TO_ONE:
+            self.cloner.cancel(conversation.id)
+            await self._forget(conversation, erase=True)
+
+    async def forget_conversation(self, conversation: Conversation) -> None:
+        """Removes a conversation that another one has replaced."""
+        await self._forget(conversation, erase=True)
+
+    async def _forget(self, conversation: Conversation, *, erase: bool) -> None:
+        conversation.info.removed = max(self.home.now_ms(), conversation.info.created)
+        await self.save_infos()
+        self.metadatas.pop(conversation.id, None)
+        self.channels.drop_conversation(conversation.id)
+        self.routing.forget(conversation.id)
+        self.publish(ConversationRemoved(self.home.id, conversation.id))
+        await self.syncing.tell(conversation)
+        if erase:
+            await self.erase(conversation.id)
+
+    async def erase(self, conversation_id: str) -> None:
+        """Deletes the files of a conversation that was removed."""
+        info = self.infos.get(conversation_id)
+        conversation = self._conversations.get(conversation_id)
+        if info is None or not info.is_removed or info.erased:
+            return
+        self.notifier.forget(conversation_id)
+        self.server.drop_conversation(conversation_id)
+        if conversation is not None:
+            await conversation.forget()
+            self._conversations.pop(conversation_id, None)
+        await in_thread(Repository.erase, self.store.repository(conversation_id))
+        await in_thread(self.store.erase_conversation_data, conversation_id)
+        info.erased = self.home.now_ms()
+        await self.save_infos()
+        if conversation is not None:
+            await self.syncing.tell(conversation)
+
+    async def adopt(self, conversations: Mapping[str, Any], requests: Mapping[str, Any], infos: Iterable[ConversationInfo]) -> None:
+        """Takes over what an imported archive lists: each is cloned when somebody who has it is met."""
+        for info in infos:
+            self.infos.setdefault(info.id, info)
+        await self.save_infos()
+        await self.requests.adopt(requests)

@@ -1,0 +1,118 @@
+"""Fetching what others have: when told of a commit, when a connection stands; each commit from one device at a time (section 8.3)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+from jamid.core.errors import JamidError, RemoteError
+from jamid.core.signals import OnConversationError
+from jamid.swarm.commits import Commit
+from jamid.swarm.fetching import GitChannels, fetch, known_commits
+
+if TYPE_CHECKING:
+    from jamid.core.tasks import Tasks
+    from jamid.swarm.conversation import Conversation
+
+_log = logging.getLogger(__name__)
+
+FETCH_ERROR: Final = 1
+_MERGE_PAUSE: Final = 0.3
+"""At most so long a device waits that has just merged, so that two that merge at the same time do not go on for ever."""
+_ROUNDS: Final = 16
+
+Pulled = Callable[["Conversation", str, list[Commit]], None]
+
+
+class Puller:
+    """Fetches into conversations that are here."""
+
+    def __init__(self, channels: GitChannels, tasks: Tasks, pulled: Pulled) -> None:
+        self._channels = channels
+        self._tasks = tasks
+        self._pulled = pulled
+        self._running: dict[tuple[str, str], str | None] = {}
+        """(conversation, device) -> the newest commit asked for meanwhile"""
+        self._wanted: dict[tuple[str, str], asyncio.Event] = {}
+        """(conversation, commit) -> set when the fetch that should bring it has ended"""
+        self._merged_at: dict[str, float] = {}
+
+    def pull(self, conversation: Conversation, device: str, commit: str = "") -> None:
+        """Fetches from DEVICE; COMMIT is what it told of, "" to look whether it has anything."""
+        key = conversation.id, device
+        if key in self._running:
+            self._running[key] = commit
+            return
+        self._running[key] = None
+        self._tasks.spawn(self._pull(conversation, device, commit), f"pull {conversation.id[:8]}")
+
+    async def _pull(self, conversation: Conversation, device: str, commit: str) -> None:
+        key = conversation.id, device
+        again: str | None = commit
+        try:
+            for _ in range(_ROUNDS):
+                if again is None or (again and await conversation.has_commit(again)):
+                    return
+                self._running[key] = None
+                await self._wait_for_others(conversation, again)
+                if not again or not await conversation.has_commit(again):
+                    await self._once(conversation, device, again)
+                again = self._running[key]
+        finally:
+            self._running.pop(key, None)
+
+    async def _wait_for_others(self, conversation: Conversation, commit: str) -> None:
+        """When another device is already sending COMMIT, its outcome decides whether we ask this one too."""
+        other = self._wanted.get((conversation.id, commit)) if commit else None
+        if other is not None:
+            try:
+                async with asyncio.timeout(5):
+                    await other.wait()
+            except TimeoutError:
+                pass
+        merged = self._merged_at.get(conversation.id, 0.0)
+        if asyncio.get_running_loop().time() - merged < 2.0:
+            await asyncio.sleep(random.uniform(0, _MERGE_PAUSE))
+
+    async def _once(self, conversation: Conversation, device: str, commit: str) -> None:
+        event = asyncio.Event()
+        if commit:
+            self._wanted.setdefault((conversation.id, commit), event)
+        try:
+            await self._fetch(conversation, device)
+        except RemoteError as error:
+            self._channels.drop(device, conversation.id)
+            _log.info("%r nothing was fetched from device %s: %s", conversation, device[:16], error)
+        except (ConnectionError, TimeoutError, JamidError) as error:
+            self._channels.drop(device, conversation.id)
+            _log.info("%r device %s cannot be fetched from: %s", conversation, device[:16], error or "it does not answer")
+            if commit and isinstance(error, TimeoutError):
+                conversation.publish(OnConversationError(conversation.home.id, conversation.id, FETCH_ERROR, "No answer"))
+        finally:
+            event.set()
+            if self._wanted.get((conversation.id, commit)) is event:
+                del self._wanted[(conversation.id, commit)]
+
+    async def _fetch(self, conversation: Conversation, device: str) -> None:
+        fresh = False
+        while True:
+            channel = await self._channels.open(device, conversation.id)
+            try:
+                head, pack = await fetch(channel, conversation.id, device, lambda head: conversation.run(known_commits, head))
+                break
+            except ConnectionError:
+                # A channel that was kept open may have died unnoticed: a new one is tried once.
+                if fresh:
+                    raise
+                fresh = True
+                self._channels.drop(device, conversation.id)
+        if pack is None:
+            return
+        commits = await conversation.integrate(pack, head, device)
+        if any(len(commit.parents) > 1 and commit.device == conversation.author.device for commit in commits):
+            self._merged_at[conversation.id] = asyncio.get_running_loop().time()
+        if commits:
+            self._pulled(conversation, device, commits)
