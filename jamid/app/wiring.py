@@ -13,7 +13,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from jamid.accounts.account import State
 from jamid.accounts.certificate_store import CertificateStore
+from jamid.accounts.connecting import connect
 from jamid.accounts.dht_pool import DhtPool
 from jamid.accounts.environment import Environment
 from jamid.accounts.names import NameDirectory
@@ -114,6 +116,7 @@ class Daemon:
                 seams=self.seams,
                 clock=self.clock,
                 generations=options.generations,
+                connect=connect,
             )
         )
         self.media = Media(self.settings, self.events, clock=self.clock)
@@ -213,7 +216,9 @@ class Daemon:
 
     def status(self) -> str:
         """One line for people: what the daemon is doing."""
-        return "serving"
+        accounts = list(self.accounts)
+        online = sum(account.state is State.REGISTERED for account in accounts)
+        return f"{len(accounts)} account{'' if len(accounts) == 1 else 's'}, {online} online"
 
     async def _start_bus(self) -> None:
         await self.bus.start()
