@@ -22,6 +22,8 @@ CONCEALED_MAX: Final = 6
 """Turns without any packet after which the peer counts as silent: libopus has faded out by then."""
 DEPTH_MAX: Final = 15
 """Packets; a deeper store is skipped down to the margin at once: nobody talks with 300 ms delay."""
+LATE_MAX: Final = 25
+"""Late packets in a row after which the sender has started anew with a lower number: half a second."""
 RESTART_DISTANCE: Final = 1000
 """A sequence number this far off is a new stream (or a forged packet): believed when a second one confirms it."""
 _TURNS_PER_TRIM: Final = 50
@@ -50,17 +52,23 @@ class JitterBuffer:
         self._packets: dict[int, bytes | None] = {}
         self._next: int | None = None
         self._highest = -1
-        self._playing = False
+        self._playing = self._begun = False
         self._empty_turns = 0
+        self._late_in_a_row = 0
         self._margin = 0
         self._margin_changed = 0.0
         self._stray: int | None = None
+        self._late_in_a_row = 0
         self._turns = 0
         self._shallowest = 0
         self.late = 0
         """Packets that came after their turn, or twice."""
         self.skipped = 0
         """Packets left out to shorten the delay."""
+
+    def __len__(self) -> int:
+        """Packets that are held."""
+        return len(self._packets)
 
     @property
     def depth(self) -> int:
@@ -86,16 +94,21 @@ class JitterBuffer:
             self._restart(sequence)
             extended = self._next
         self._stray = None
-        if not self._playing and extended < self._next and self._next - extended < DEPTH_MAX and not self._packets.get(extended):
+        if not self._begun and self._next - DEPTH_MAX < extended < self._next:
             self._next = extended
         if extended < self._next or extended in self._packets:
             self.late += 1
+            self._late_in_a_row += 1
+            if self._late_in_a_row >= LATE_MAX:
+                self._restart(sequence)
+                return self.put(sequence, payload, now)
             if extended < self._next and self._next - extended < MARGIN_MAX:
                 self._raise_margin(now)
             return False
         if len(self._packets) >= limits.JITTER_PACKETS:
             self._packets.clear()
             self._next = extended
+        self._late_in_a_row = 0
         self._packets[extended] = payload
         self._highest = max(self._highest, extended)
         return True
@@ -109,7 +122,7 @@ class JitterBuffer:
                 self._empty_turns += 1
                 if not self._packets or self._empty_turns <= self._margin + 1:
                     return Turn.SILENCE, b""
-            self._playing, self._empty_turns, self._turns = True, 0, 0
+            self._playing, self._begun, self._empty_turns, self._turns = True, True, 0, 0
             self._skip_to(max(self._next, self._highest - self._margin))
         self._shorten(now)
         if self._next in self._packets:
@@ -166,5 +179,6 @@ class JitterBuffer:
         # Far from zero, so that packets from before the first one have a number too.
         self._next = 0x10000 + sequence
         self._highest = self._next - 1
-        self._playing = False
+        self._playing = self._begun = False
         self._empty_turns = 0
+        self._late_in_a_row = 0

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from jamid.core import limits
-from jamid.core.errors import LimitError
+from jamid.core.errors import LimitError, RemoteError
 from jamid.media.frames import FRAME_SAMPLES, SAMPLE_RATE, Frame, from_mono, to_mono
 from jamid.media.resampling import Decimator, Interpolator
 
@@ -45,6 +45,8 @@ class G711Decoder:
         self._last: npt.NDArray[np.float32] = np.zeros(FRAME_SAMPLES // _FACTOR, np.float32)
 
     def decode(self, payload: bytes) -> Frame:
+        if not payload:
+            raise RemoteError("empty G.711 payload")
         if len(payload) * _FACTOR > limits.AUDIO_FRAME_SAMPLES:
             raise LimitError(f"G.711 payload of {len(payload)} bytes")
         self._last = self._table[np.frombuffer(payload, np.uint8)].astype(np.float32)
