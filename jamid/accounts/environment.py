@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from jamid.accounts.certificate_store import CertificateStore
-from jamid.accounts.connecting import connect
 from jamid.accounts.seams import Seams
 from jamid.core.clock import Clock, SystemClock
 from jamid.core.events import Events
@@ -21,6 +20,13 @@ if TYPE_CHECKING:
     from jamid.accounts.jami import JamiAccount
     from jamid.accounts.names import NameDirectory
     from jamid.net.connections import Connections
+
+
+def _connect(account: JamiAccount) -> Connections:
+    # The network room with TLS and ICE costs 60 ms and 8 MiB: for those who go online.
+    from jamid.accounts.connecting import connect
+
+    return connect(account)
 
 
 @dataclass(slots=True)
@@ -36,7 +42,7 @@ class Environment:
     seams: Seams = field(default_factory=Seams)
     clock: Clock = field(default_factory=SystemClock)
     generations: frozenset[Generation] = BOTH
-    connect: Callable[[JamiAccount], Connections] | None = connect
+    connect: Callable[[JamiAccount], Connections] | None = _connect
     """makes the connections of an account that goes online; None: an account without connections, for tests of the rest"""
 
     @property

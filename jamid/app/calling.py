@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jamid.accounts.connecting import turn_server
 from jamid.accounts.events import AccountOffline, AccountOnline
 from jamid.accounts.jami import JamiAccount
 from jamid.accounts.service import Accounts
@@ -76,6 +75,7 @@ class CallingAccount:
         return ""
 
     def ice(self, components: int, *, controlling: bool) -> MediaIce:
+        from jamid.accounts.connecting import turn_server
         from jamid.net.ice_udp import MediaIce as UdpIce
 
 

@@ -11,11 +11,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from jamid.accounts.account import State
 from jamid.accounts.certificate_store import CertificateStore
-from jamid.accounts.connecting import connect
 from jamid.accounts.dht_pool import DhtPool
 from jamid.accounts.environment import Environment
 from jamid.accounts.names import NameDirectory
@@ -53,7 +52,9 @@ from jamid.core.paths import Paths
 from jamid.core.settings import FILE_NAME, Settings
 from jamid.core.signals import Started
 from jamid.media.service import Media
-from jamid.net.connections import Connections
+
+if TYPE_CHECKING:
+    from jamid.net.connections import Connections
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +117,6 @@ class Daemon:
                 seams=self.seams,
                 clock=self.clock,
                 generations=options.generations,
-                connect=connect,
             )
         )
         self.media = Media(self.settings, self.events, clock=self.clock)
