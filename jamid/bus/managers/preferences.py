@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import logging
+import os
+
 from jamid.core.settings import Settings
+from jamid.core.tasks import in_thread
+
+_log = logging.getLogger(__name__)
 
 
 class PreferencesPart:
@@ -17,7 +23,11 @@ class PreferencesPart:
         return self._settings.text("audio.recordPath")
 
     async def setRecordPath(self, path: str) -> None:
-        await self._settings.change({"audio.recordPath": path})
+        directory = await in_thread(_writable_directory, path)
+        if directory is None:
+            _log.warning("recordings cannot go to %s: no directory we may write to; the old one stays", path)
+            return
+        await self._settings.change({"audio.recordPath": directory})
 
     def getIsAlwaysRecording(self) -> bool:
         return self._settings.flag("audio.alwaysRecording")
@@ -84,3 +94,11 @@ class PreferencesPart:
 
     async def setConferenceResolution(self, resolution: str) -> None:
         await self._settings.change({"video.conferenceResolution": resolution})
+
+
+def _writable_directory(path: str) -> str | None:
+    """PATH with the home directory filled in, "" for none chosen, None when nothing can be written there."""
+    if not path:
+        return ""
+    directory = os.path.expanduser(path)
+    return directory if "\0" not in path and os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK) else None

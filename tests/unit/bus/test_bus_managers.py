@@ -26,7 +26,7 @@ from jamid.core.signals import ErrorAlert, FileOpened, HardwareDecodingChanged, 
 from tests.private_bus import Served
 
 PREFERENCES: list[tuple[str, str, Any, Any]] = [
-    ("RecordPath", "s", "", "/tmp/ä"),
+    ("RecordPath", "s", "", "/tmp"),
     ("IsAlwaysRecording", "b", False, True),
     ("RecordPreview", "b", True, False),
     ("RecordQuality", "i", 0, 70),
@@ -57,6 +57,17 @@ async def test_preference_is_kept_over_a_restart(bus: str, tmp_path: Path, name:
         assert await served.client.call(f"ConfigurationManager.get{name}") == [other]
     async with Served(bus, [Interface("ConfigurationManager", [PreferencesPart(Settings.load(path))])]) as served:
         assert await served.client.call(f"ConfigurationManager.get{name}") == [other]
+
+
+async def test_directory_for_recordings_must_be_writable(tmp_path: Path) -> None:
+    part = PreferencesPart(Settings.load(tmp_path / "dring.yml"))
+    await part.setRecordPath(str(tmp_path))
+    await part.setRecordPath("/nonexistent/x")
+    assert part.getRecordPath() == str(tmp_path)
+    await part.setRecordPath("~")
+    assert part.getRecordPath() == os.environ["HOME"]
+    await part.setRecordPath("")
+    assert part.getRecordPath() == ""
 
 
 async def test_read_only_disk_is_a_clear_error(bus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
