@@ -13,6 +13,7 @@ from jamid.accounts.details import SIP, TABLES, AccountDetails
 from jamid.accounts.environment import Environment
 from jamid.accounts.events import AccountLoaded, AccountRemoved
 from jamid.accounts.jami import JamiAccount
+from jamid.accounts.linking_states import LinkEnded
 from jamid.accounts.origin import Origin, create_identity
 from jamid.accounts.sip_account import SipAccount
 from jamid.core import limits
@@ -135,7 +136,7 @@ class Accounts:
         account.set_state(State.INITIALIZING)
         self.environment.events.publish(AccountsChanged())
         origin = Origin.from_details(details)
-        self._tasks.spawn(self._create(account, origin), "create")
+        account.tasks.spawn(self._create(account, origin), "create")
         await self.environment.settings.save()
         return account_id
 
@@ -211,6 +212,9 @@ class Accounts:
     async def _create(self, account: JamiAccount, origin: Origin) -> None:
         try:
             await create_identity(account, origin)
+        except LinkEnded as ended:
+            _log.info("[account=%s] %s", account.id, ended)
+            return
         except JamidError as error:
             _log.error("[account=%s] the account cannot be made: %s", account.id, error)
             if self._accounts.get(account.id) is account:
@@ -224,6 +228,8 @@ class Accounts:
         account.state = State.INITIALIZING
         account.set_state(State.UNREGISTERED)
         await account.register()
+        if origin.link:
+            account.links.tell_done()
 
     async def _restore(self, account: JamiAccount) -> None:
         """An account on disk without a usable device: a new one is certified when its archive opens without a password."""

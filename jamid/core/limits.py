@@ -240,6 +240,8 @@ NAME_REGISTRATION_BYTES: Final = 16 * 1024
 """The body of a registration at our name server; a real one has 1,9 KiB."""
 NAME_SERVER_CLIENTS: Final = 10_000
 """Client addresses whose registrations are counted; the longest unseen go first."""
+LINK_MESSAGE_BYTES: Final = 32 * 1024 * 1024
+"""One message of a device that links with this one; the largest is an archive as JSON."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000
