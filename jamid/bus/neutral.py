@@ -17,6 +17,11 @@ NOTHING: Final[Mapping[str, str]] = {
     "CallManager.startSmartInfo": "does nothing in 13.7.0; gone in 17",
     "CallManager.stopSmartInfo": "does nothing in 13.7.0; gone in 17",
     "PresenceManager.answerServerRequest": "does nothing in either generation",
+    "ConfigurationManager.getNearbyPeers": "nobody is looked for on the local network",
+    "ConfigurationManager.getConversationConnectivity": "newer than 17.0.0; an empty list says that nothing is known",
+    "ConfigurationManager.getConversationTrackedMembers": "newer than 17.0.0; an empty list says that nothing is known",
+    "ConfigurationManager.getCollaborativeDocuments": "there are none as long as none can be created",
+    "ConfigurationManager.getCollaborativeDocumentHistory": "there are no documents as long as none can be created",
 }
 """members whose whole behaviour is the neutral answer, each with its reason"""
 

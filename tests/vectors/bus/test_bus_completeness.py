@@ -10,7 +10,24 @@ from jamid.bus import contract
 from jamid.bus.neutral import NOTHING, UNKNOWN
 from jamid.core.paths import Paths
 
-NOT_IMPLEMENTED_YET: dict[str, tuple[str, ...]] = {}
+NOT_IMPLEMENTED_YET: dict[str, tuple[str, ...]] = {
+    "ConfigurationManager": (
+        # documents that the members of a conversation write together: newer than either reference daemon
+        "addCollaborativeAttachment",
+        "applyCollaborativeUpdate",
+        "closeCollaborativeDocument",
+        "collaborativeAttachment",
+        "collaborativeDocumentName",
+        "collaborativeDocumentState",
+        "collaborativeDocumentStateAt",
+        "createCollaborativeDocument",
+        "openCollaborativeDocument",
+        "removeCollaborativeDocument",
+        "removeCollaborativeDocumentLocally",
+        "setCollaborativeAwareness",
+        "setCollaborativeDocumentName",
+    ),
+}
 """for an account that exists these raise `cx.ring.Ring.Error.NotImplemented`: interface, methods"""
 
 
