@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 HANDSHAKE_SECONDS: Final = 40.0
 BEACON_SECONDS: Final = 3.0
 _CLOSE_SECONDS: Final = 1.0
-_BATCH: Final = 128 * 1024
+_BATCH: Final = 64 * 1024
 """Bytes encrypted at a time: few enough that a short message behind them is not late."""
 _BATCHES_PER_TURN: Final = 8
 
@@ -219,8 +219,8 @@ class Connection:
         certificate = self._engine.peer_certificate()
         if certificate.long_id != self._expected.long_id:
             raise RemoteError(f"another device answered: {certificate.long_id}, not {self._expected.long_id}")
-        if certificate.issuer is None:
-            certificate = self._expected  # a chain of one: what we know of it says whose device it is
+        if certificate.issuer is None or certificate == self._expected:
+            certificate = self._expected  # a chain of one says less than what we know, and a second copy only costs memory
         verify_chain(certificate, now=datetime.fromtimestamp(self._clock.time(), UTC))
         self.peer.certificate = certificate
         self.peer.account_uri = certificate.account_uri

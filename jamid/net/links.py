@@ -14,9 +14,9 @@ from jamid.net.stun import Address
 
 _log = logging.getLogger(__name__)
 
-_WRITE_HIGH: Final = 128 * 1024
+_WRITE_HIGH: Final = 64 * 1024
 """bytes waiting in the process at which writers have to wait"""
-_NOT_SENT_LOW: Final = 128 * 1024
+_NOT_SENT_LOW: Final = 64 * 1024
 """bytes waiting in the kernel, so that a small message is never behind more than these"""
 _receive_buffer = bytearray(256 * 1024)
 """Shared by all links: what is read is handled before the next read, and an idle connection needs no buffer of its own."""
