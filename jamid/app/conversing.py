@@ -229,6 +229,9 @@ class Conversing:
         if not self._conversations.went_online(account_id):
             self._later(self._add_online(event.account), "online")
 
+    def _confirmed(self, event: ContactConfirmed) -> None:
+        self._conversations.contact_confirmed(event.account_id, event.uri, event.conversation_id)
+
     def _instant(self, event: InstantMessage) -> None:
         self._conversations.instant_message(event.account_id, event.uri, event.device_id, event.payloads)
 

@@ -21,6 +21,7 @@ from jamid.accounts.names import NameDirectory
 from jamid.accounts.seams import Seams
 from jamid.accounts.service import Accounts
 from jamid.app.calling import Calling
+from jamid.app.conversing import Conversing
 from jamid.app.options import Options
 from jamid.bus.interface import Interface
 from jamid.bus.managers.accounts import AccountsPart
@@ -30,8 +31,11 @@ from jamid.bus.managers.certificates import CertificatesPart
 from jamid.bus.managers.codecs import CodecsPart
 from jamid.bus.managers.conferences import ConferencesPart
 from jamid.bus.managers.contacts import ContactsPart
+from jamid.bus.managers.conversations import ConversationsPart
 from jamid.bus.managers.devices import DevicesPart
+from jamid.bus.managers.files import FilesPart
 from jamid.bus.managers.instance import InstancePart
+from jamid.bus.managers.messages import MessagesPart
 from jamid.bus.managers.moderators import ModeratorsPart
 from jamid.bus.managers.names import NamesPart
 from jamid.bus.managers.network import NetworkPart
@@ -43,7 +47,6 @@ from jamid.bus.managers.recording import LocalRecorderPart, PlaybackPart
 from jamid.bus.managers.video import VideoPart
 from jamid.bus.service import BusService
 from jamid.calls.call import Surroundings
-from jamid.calls.seams import NoHistory
 from jamid.calls.service import Calls
 from jamid.core.clock import Clock, SystemClock
 from jamid.core.events import Events
@@ -55,6 +58,7 @@ from jamid.media.service import Media
 
 if TYPE_CHECKING:
     from jamid.net.connections import Connections
+from jamid.swarm.service import Conversations
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +123,9 @@ class Daemon:
                 generations=options.generations,
             )
         )
+        self.conversations = Conversations(self.events, self.clock)
+        self.conversing = Conversing(self.accounts, self.conversations, self.events)
+        self.seams.conversations = self.conversing
         self.media = Media(self.settings, self.events, clock=self.clock)
         self.calling = Calling(self.accounts, self.events)
         self.calls = Calls(self.calling, self._surroundings())
@@ -132,6 +139,7 @@ class Daemon:
         return [
             Part("media", stop=self.media.close),
             Part("accounts", self.accounts.load, self.accounts.close),
+            Part("conversations", self.conversing.load, self.conversing.close),
             Part("sip", stop=self.calling.close),
             Part("calls", stop=self.calls.close),
             Part("bus", self._start_bus, self.bus.stop),
@@ -158,6 +166,9 @@ class Daemon:
             NamesPart(accounts),
             CertificatesPart(accounts),
             ModeratorsPart(accounts),
+            ConversationsPart(self.conversations),
+            MessagesPart(self.conversations),
+            FilesPart(self.conversations),
             PreferencesPart(self.settings),
             AudioPart(self.media, self.settings),
             CodecsPart(accounts, self.events),
@@ -175,7 +186,7 @@ class Daemon:
             self.events,
             self.clock,
             self.media,
-            NoHistory(),
+            self.conversing,
             # Clients of 2023 are told their codes unless there are none.
             Generation.G17 if self.options.api_level == "17" else Generation.G13,
             ringing_seconds=lambda: self.settings.number("preferences.ringingTimeout"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from jamid.core.clock import Clock
@@ -23,7 +23,7 @@ from jamid.swarm.membership import Membership
 from jamid.swarm.notifying import Notifier
 from jamid.swarm.profiles import Profiles
 from jamid.swarm.pulling import Puller
-from jamid.swarm.records import ConversationInfo
+from jamid.swarm.records import ConversationInfo, read_infos
 from jamid.swarm.repository import Repository
 from jamid.swarm.requests import Requests
 from jamid.swarm.routing_channels import Routing
@@ -68,7 +68,7 @@ class AccountConversations:
         self.syncing = Syncing(self)
         self._creating = asyncio.Lock()
 
-    # -- life -----------------------------------------------------------------------------------------------------------------
+    # -- life --
 
     async def load(self) -> None:
         """Reads what there is; starts the clones that were not finished."""
@@ -89,7 +89,7 @@ class AccountConversations:
                 self.store.erase_conversation_data(info.id)
                 info.erased = self.home.now_ms()
 
-    async def went_online(self) -> None:
+    def went_online(self) -> None:
         """The account has connections: its channels are served from now on."""
         links = self.home.links
         if links is None:
@@ -117,7 +117,7 @@ class AccountConversations:
             await conversation.statuses.save_now()
         await self.tasks.close()
 
-    # -- finding ----------------------------------------------------------------------------------------------------------------
+    # -- finding --
 
     def find(self, conversation_id: str) -> Conversation | None:
         """The conversation, here or being cloned; None for unknown and removed ones."""
@@ -152,7 +152,7 @@ class AccountConversations:
         self._conversations[info.id] = conversation
         return conversation
 
-    # -- creating ---------------------------------------------------------------------------------------------------------------
+    # -- creating --
 
     async def start(self, mode: int = INVITES_ONLY, invited: str = "") -> str:
         """Creates a conversation; its id."""
@@ -179,7 +179,7 @@ class AccountConversations:
     async def save_infos(self) -> None:
         await in_thread(self.store.write_infos, {key: info.copy() for key, info in self.infos.items()})
 
-    # -- joining ----------------------------------------------------------------------------------------------------------------
+    # -- joining --
 
     async def accept(self, conversation_id: str) -> None:
         """The user accepts an invitation; nothing happens when there is none."""
@@ -229,7 +229,7 @@ class AccountConversations:
         self.profiles.conversation_cloned(conversation, device)
         self.routing.conversation_ready(conversation, device)
 
-    # -- what happens to conversations -----------------------------------------------------------------------------------------------
+    # -- what happens to conversations --
 
     def _committed(self, conversation: Conversation, commits: list[Commit]) -> None:
         self.notifier.changed(conversation)
@@ -251,7 +251,7 @@ class AccountConversations:
         if conversation.info.is_removed:
             asyncio.get_running_loop().call_later(_LEAVE_SECONDS, lambda: self.tasks.spawn(self.erase(conversation.id), "erase"))
 
-    # -- peers --------------------------------------------------------------------------------------------------------------------
+    # -- peers --
 
     def connected(self, peer: PeerDevice) -> None:
         """A connection with a device stands: whatever either side missed is made up for."""
@@ -341,7 +341,7 @@ class AccountConversations:
         if conversation.role(uri):
             await conversation.statuses.displayed(uri, message.message)
 
-    # -- leaving ------------------------------------------------------------------------------------------------------------------
+    # -- leaving --
 
     async def remove(self, conversation_id: str) -> bool:
         """The user leaves a conversation; False when it is unknown."""
@@ -393,9 +393,9 @@ class AccountConversations:
         if conversation is not None:
             await self.syncing.tell(conversation)
 
-    async def adopt(self, conversations: Mapping[str, Any], requests: Mapping[str, Any], infos: Iterable[ConversationInfo]) -> None:
+    async def adopt(self, conversations: Mapping[str, Any], requests: Mapping[str, Any]) -> None:
         """Takes over what an imported archive lists: each is cloned when somebody who has it is met."""
-        for info in infos:
+        for info in read_infos({key: {"id": key, **value} for key, value in conversations.items() if isinstance(value, Mapping)}).values():
             self.infos.setdefault(info.id, info)
         await self.save_infos()
         await self.requests.adopt(requests)

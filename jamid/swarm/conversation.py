@@ -111,7 +111,7 @@ class Conversation:
     def __repr__(self) -> str:
         return f"[account={self.home.id} conversation={self.id[:8]}]"
 
-    # -- access to the repository --------------------------------------------------------------------------------------------
+    # -- access to the repository --
 
     @property
     def is_here(self) -> bool:
@@ -157,7 +157,7 @@ class Conversation:
         async with self._lock:
             self._repository = self._linear = self.facts = None
 
-    # -- questions ----------------------------------------------------------------------------------------------------------
+    # -- questions --
 
     def role(self, uri: str) -> str:
         """The role of URI, "" when it has none or nothing is known yet."""
@@ -189,7 +189,7 @@ class Conversation:
         except NotFoundError:
             return False
 
-    # -- commits of our own ---------------------------------------------------------------------------------------------------
+    # -- commits of our own --
 
     def post(self, build: Build, *, quiet: bool = False, before: Callable[[Commit], None] | None = None) -> asyncio.Future[Commit | None]:
         """Queues a commit; returns at once. The future has the commit, None when BUILD refused."""
@@ -250,7 +250,7 @@ class Conversation:
         commits = [commit for commit in made if commit is not None]
         return made, self._describe(repository, commits, simple=True)
 
-    # -- commits of others ----------------------------------------------------------------------------------------------------
+    # -- commits of others --
 
     async def integrate(self, pack: bytes, theirs: str, device: str) -> list[Commit]:
         """Takes what DEVICE sent into the history and tells clients; the new commits, oldest first.
@@ -291,7 +291,7 @@ class Conversation:
             self.facts = facts
             self.info.members = sorted(uri for uri, role in facts.roles.items() if role not in (BANNED, LEFT))
 
-    # -- description ----------------------------------------------------------------------------------------------------------
+    # -- description --
 
     def _describe(self, repository: Repository, commits: list[Commit], *, simple: bool) -> Batch:
         batch = Batch([], [])

@@ -181,7 +181,7 @@ class History:
     def newest(self) -> Message | None:
         return self._messages[0] if self._messages else None
 
-    # -- status -----------------------------------------------------------------------------------------------------------
+    # -- status --
 
     def advance(self, member: str, commit: str, status: int) -> list[Message]:
         """MEMBER has fetched or read up to COMMIT: the loaded messages whose status thereby rose, newest first."""
@@ -203,7 +203,7 @@ class History:
                 break
         return raised
 
-    # -- folding ----------------------------------------------------------------------------------------------------------
+    # -- folding --
 
     def _react(self, target: str, body: dict[str, str]) -> list[Change]:
         message = self._by_id.get(target)

@@ -29,7 +29,7 @@ class Loader:
     def __init__(self, conversation: Conversation) -> None:
         self._conversation = conversation
 
-    # -- the older generation --------------------------------------------------------------------------------------------------
+    # -- the older generation --
 
     async def load_flat(self, request: int, first: str, count: int, until: str | None = None) -> None:
         """conversationLoaded: COUNT commits (0: all) from FIRST ("" the newest) on, or down to and including UNTIL."""
@@ -46,7 +46,7 @@ class Loader:
         messages = await conversation.run_log(read)
         conversation.publish(ConversationLoaded(request, conversation.home.id, conversation.id, messages))
 
-    # -- the newer generation --------------------------------------------------------------------------------------------------
+    # -- the newer generation --
 
     async def load(self, request: int, first: str, count: int, until: str | None = None) -> None:
         """swarmLoaded: COUNT more messages (0: all) from FIRST on, or down to and including UNTIL, without those already loaded."""
@@ -81,7 +81,7 @@ class Loader:
         shown = [message.shown() for message in loaded]
         conversation.publish(SwarmLoaded(request, conversation.home.id, conversation.id, shown))
 
-    # -- counting and searching --------------------------------------------------------------------------------------------------
+    # -- counting and searching --
 
     async def count(self, until: str, first: str, author: str) -> int:
         """Messages from FIRST ("" the newest) down to before UNTIL or the first one by AUTHOR; edits and reactions do not count."""

@@ -32,7 +32,7 @@ class Membership:
     def __init__(self, account: AccountConversations) -> None:
         self._account = account
 
-    # -- what the user does ----------------------------------------------------------------------------------------------------
+    # -- what the user does --
 
     async def add(self, conversation: Conversation, uri: str) -> None:
         """Invites URI; somebody banned is taken back when we may; to somebody invited the invitation is sent again."""
@@ -91,7 +91,7 @@ class Membership:
 
         return await conversation.post(build, quiet=True) is not None
 
-    # -- what peers send --------------------------------------------------------------------------------------------------------
+    # -- what peers send --
 
     async def invited(self, uri: str, message: instant.Invitation) -> None:
         """An invitation of URI: shown to the user, or followed at once when it is the new conversation with a contact."""
@@ -130,7 +130,7 @@ class Membership:
                 account.server.drop_account(conversation, uri)
                 account.routing.drop_account(conversation.id, uri)
 
-    # -- contacts -----------------------------------------------------------------------------------------------------------------
+    # -- contacts --
 
     async def one_to_one(self, uri: str) -> str:
         """The id of the conversation with a contact, created when there is none."""
@@ -173,7 +173,7 @@ class Membership:
 
         conversation.active_calls.replay(await conversation.run_log(read))
 
-    # -- details ------------------------------------------------------------------------------------------------------------------
+    # -- details --
 
     async def _resolve(self, conversation: Conversation, action: str, target: str) -> bool:
         """Our vote, and the ban or its end when it was the last one needed; whether that came to pass."""

@@ -53,7 +53,7 @@ class Notifier:
         self._reaching: set[tuple[str, str]] = set()
         self._unreached: dict[tuple[str, str], float] = {}
 
-    # -- what happened ------------------------------------------------------------------------------------------------------
+    # -- what happened --
 
     def changed(self, conversation: Conversation, *, except_device: str = "") -> None:
         """The head moved: every device of every member is to know, but the one it came from."""
@@ -134,7 +134,7 @@ class Notifier:
             self._disarm(target)
         self._targets.clear()
 
-    # -- details -------------------------------------------------------------------------------------------------------------
+    # -- details --
 
     def _tell(self, conversation: Conversation, device: str, target: _Target, head: str) -> None:
         target.told = head

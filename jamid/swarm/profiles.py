@@ -39,7 +39,7 @@ class Profiles:
         self._account = account
         self._pushing: set[str] = set()
 
-    # -- handler of channels ---------------------------------------------------------------------------------------------------
+    # -- handler of channels --
 
     @staticmethod
     def is_profile(name: str) -> bool:
@@ -61,7 +61,7 @@ class Profiles:
         else:
             self._account.tasks.spawn(self._receive(channel, channel.peer.account_uri), "receive profile")
 
-    # -- what happens -------------------------------------------------------------------------------------------------------------
+    # -- what happens --
 
     def conversation_cloned(self, conversation: Conversation, device: str) -> None:
         """A conversation is new here: the profiles of its members are asked for."""
@@ -77,7 +77,7 @@ class Profiles:
         """Our own profile is another now: every device must get it again."""
         self._pushing.clear()
 
-    # -- details --------------------------------------------------------------------------------------------------------------------
+    # -- details --
 
     def _is_member(self, conversation_id: str, peer: PeerDevice) -> bool:
         conversation = self._account.find(conversation_id)

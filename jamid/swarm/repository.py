@@ -76,7 +76,7 @@ class Repository:
                 raise LocalError(f"cannot remove {path}: {error.strerror}") from error
             shutil.rmtree(doomed, ignore_errors=True)
 
-    # -- objects ----------------------------------------------------------------------------------------------------------
+    # -- objects --
 
     def read(self, oid: str) -> tuple[int, bytes]:
         try:
@@ -115,7 +115,7 @@ class Repository:
         """The files at COMMIT, by default at the head."""
         return Tree(self, self.tree_of(commit or self.require_head()))
 
-    # -- the branch ---------------------------------------------------------------------------------------------------------
+    # -- the branch --
 
     def head(self) -> str | None:
         """The newest commit, None in an empty repository."""
@@ -155,7 +155,7 @@ class Repository:
         except RemoteError:
             return False
 
-    # -- packs --------------------------------------------------------------------------------------------------------------
+    # -- packs --
 
     def store(self, objects: Iterable[PackedObject], pack: bytes) -> None:
         """Keeps what was fetched: a small pack object by object, a large one as a pack file with its index."""
@@ -197,7 +197,7 @@ class Repository:
 
         self._git = pygit2.Repository(str(self.path))
 
-    # -- the work tree ------------------------------------------------------------------------------------------------------
+    # -- the work tree --
 
     def _materialise(self, old: str | None, new: str) -> None:
         """Brings work tree and index to the tree NEW: plain writes of the known names only, no checkout, no filters."""

@@ -30,7 +30,7 @@ class Routing:
         """conversation -> device -> channel"""
         self._opening: set[tuple[str, str]] = set()
 
-    # -- handler of channels that peers open ----------------------------------------------------------------------------------
+    # -- handler of channels that peers open --
 
     def accepts(self, peer: PeerDevice, name: str) -> bool:
         """Members and invited ones may, as far as is known at once."""
@@ -47,7 +47,7 @@ class Routing:
             return
         self._account.tasks.spawn(self._serve(conversation, channel), "routing")
 
-    # -- what happens -----------------------------------------------------------------------------------------------------------
+    # -- what happens --
 
     def conversation_ready(self, conversation: Conversation, device: str) -> None:
         """A conversation was cloned from DEVICE: a channel to it begins the table."""
@@ -78,7 +78,7 @@ class Routing:
         for conversation in tuple(self._channels):
             self.forget(conversation)
 
-    # -- details ------------------------------------------------------------------------------------------------------------------
+    # -- details --
 
     def _find(self, name: str) -> Conversation | None:
         match = _NAME.fullmatch(name)

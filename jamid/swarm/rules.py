@@ -185,7 +185,7 @@ class Checker:
     def _bans_device(self, content: Mapping[str, Any]) -> bool:
         return False if self.rules.name == "17" else content.get("action") in ("ban", "unban") and len(_text(content, "uri")) == 64
 
-    # -- what a commit needs whatever its type -------------------------------------------------------------------------
+    # -- what a commit needs whatever its type --
 
     def _identity(self, commit: Commit, tree: Tree) -> None:
         """The author is a member at that commit, its certificates are valid and, where demanded, it signed (section 5.3)."""
@@ -244,7 +244,7 @@ class Checker:
             self._identity(commit, new)
         self.root = Root(mode, (uri, invited) if mode == ONE_TO_ONE and invited else (uri,))
 
-    # -- the rules per type ----------------------------------------------------------------------------------------------
+    # -- the rules per type --
 
     def _rule_vote(self, case: _Case) -> None:
         if not case.changed:
@@ -383,7 +383,7 @@ class Checker:
             else:
                 raise RemoteError(f"unexpected file {path!r}")
 
-    # -- the parts of a conversation ---------------------------------------------------------------------------------------
+    # -- the parts of a conversation --
 
     def _check_certificate_file(self, old: Tree | None, new: Tree, path: str, uri: str) -> None:
         """A certificate may be added for oneself and renewed for the same key (section 5.4)."""

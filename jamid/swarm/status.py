@@ -34,14 +34,14 @@ class Statuses:
         loaded, sending = await in_thread(lambda: (store.read_status(conversation), store.read_sending(conversation)))
         self.members = {**loaded, **self.members}
         self.sending = sending + [commit for commit in self.sending if commit not in sending]
-        self._tell_history()
+        self.tell_history()
 
     def last_displayed(self, uri: str) -> str:
         """The newest commit that URI has read, "" when unknown."""
         status = self.members.get(uri)
         return status.read if status is not None else ""
 
-    # -- what happens ---------------------------------------------------------------------------------------------------------
+    # -- what happens --
 
     def own_commit(self, commit: str, *, awaited: bool) -> None:
         """We made COMMIT: to clients of 13.7 it is displayed by ourselves, and being sent."""
@@ -97,7 +97,7 @@ class Statuses:
         self._changed()
         return True
 
-    # -- own devices ------------------------------------------------------------------------------------------------------------
+    # -- own devices --
 
     def to_map(self) -> dict[str, dict[str, str]]:
         """For our other devices."""
@@ -136,7 +136,7 @@ class Statuses:
     def _member(self, uri: str) -> MemberStatus:
         return self.members.setdefault(uri, MemberStatus())
 
-    def _tell_history(self) -> None:
+    def tell_history(self) -> None:
         conversation = self._conversation
         known = {uri: (status.fetched, status.read) for uri, status in self.members.items()}
         roles = conversation.facts.roles if conversation.facts is not None else {}

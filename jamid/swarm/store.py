@@ -31,7 +31,7 @@ class Store:
     def conversation_data(self, conversation: str) -> Path:
         return self.data / "conversation_data" / conversation
 
-    # -- of the account -----------------------------------------------------------------------------------------------------
+    # -- of the account --
 
     def read_infos(self) -> dict[str, ConversationInfo]:
         return records.read_infos(self._read(self.data / "convInfo"))
@@ -53,7 +53,7 @@ class Store:
     def write_syncing(self, metadatas: Mapping[str, Mapping[str, str]]) -> None:
         self._write(self.data / "syncingMetadatas", {key: dict(value) for key, value in metadatas.items()})
 
-    # -- of one conversation -----------------------------------------------------------------------------------------------
+    # -- of one conversation --
 
     def read_preferences(self, conversation: str) -> tuple[dict[str, str], int]:
         """The preferences and when they were changed (seconds, 0: never)."""

@@ -33,7 +33,7 @@ class Syncing:
     def __init__(self, account: AccountConversations) -> None:
         self._account = account
 
-    # -- telling ------------------------------------------------------------------------------------------------------------------
+    # -- telling --
 
     async def tell(self, conversation: Conversation) -> None:
         """A conversation was created, joined or left."""
@@ -62,7 +62,7 @@ class Syncing:
         yield from _chunks("preferences", preferences)
         yield from _chunks("status", statuses)
 
-    # -- hearing ------------------------------------------------------------------------------------------------------------------
+    # -- hearing --
 
     async def received(self, device: str, parts: Parts) -> None:
         """What our device DEVICE tells."""

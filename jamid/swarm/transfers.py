@@ -63,7 +63,7 @@ class Transfers:
         for task in tuple(self._downloads.values()):
             task.cancel()
 
-    # -- offering -----------------------------------------------------------------------------------------------------------------
+    # -- offering --
 
     async def offer(self, conversation: Conversation, path: Path, name: str, reply_to: str = "") -> None:
         """Commits a file message; raises LocalError when there is no such file."""
@@ -89,7 +89,7 @@ class Transfers:
 
         await conversation.post(lambda _repository: (content, {}), before=linked)
 
-    # -- asking -------------------------------------------------------------------------------------------------------------------
+    # -- asking --
 
     async def download(self, conversation: Conversation, interaction: str, file_id: str, path: str) -> bool:
         """Fetches the file of a message, by default to its place among the conversation's data; False when there is none."""
@@ -148,7 +148,7 @@ class Transfers:
         if local_name(file_id):
             await in_thread(self._path(conversation, file_id).unlink, True)
 
-    # -- serving: handler of channels ------------------------------------------------------------------------------------------------
+    # -- serving: handler of channels --
 
     def accepts(self, peer: PeerDevice, name: str) -> bool:
         """Whether a channel is for a profile or a file of a conversation that the peer is in, and few are open."""
@@ -211,7 +211,7 @@ class Transfers:
             return False
         return known[2] == digest
 
-    # -- downloading -----------------------------------------------------------------------------------------------------------------
+    # -- downloading --
 
     def _begin(self, conversation: Conversation, waiting: WaitingFile) -> None:
         key = conversation.id, waiting.file_id
@@ -328,7 +328,7 @@ class Transfers:
         self._verified[place] = (stat.st_size, stat.st_mtime_ns, waiting.digest)
         return FINISHED
 
-    # -- details -------------------------------------------------------------------------------------------------------------------------
+    # -- details --
 
     async def _offer_of(self, conversation: Conversation, file_id: str) -> tuple[dict[str, str], str] | None:
         """The file message that FILE_ID names, if it really offers that file."""
