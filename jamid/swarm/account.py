@@ -59,7 +59,7 @@ class AccountConversations:
         self.notifier = Notifier(home, self.tasks)
         self.puller = Puller(self.channels, self.tasks, self._pulled)
         self.cloner = Cloner(home, self.channels, self.tasks, self._cloned)
-        self.server = GitServer(home.device_id, self.find, self._fetched, self.notifier.busy, self.tasks)
+        self.server = GitServer(home.device_id, self.find_served, self._fetched, self.notifier.busy, self.tasks)
         self.membership = Membership(self)
         self.composing = ComposingPeers(home, publish)
         self.transfers = Transfers(self)
@@ -121,11 +121,14 @@ class AccountConversations:
 
     def find(self, conversation_id: str) -> Conversation | None:
         """The conversation, here or being cloned; None for unknown and removed ones."""
-        known = self._conversations.get(conversation_id)
-        if known is not None:
-            return known
         info = self.infos.get(conversation_id)
-        return None if info is None or info.is_removed else self._make(info)
+        if info is None or info.is_removed:
+            return None
+        return self._conversations.get(conversation_id) or self._make(info)
+
+    def find_served(self, conversation_id: str) -> Conversation | None:
+        """As `find`, and what we have left but others may still have to hear of."""
+        return self.find(conversation_id) or self._conversations.get(conversation_id)
 
     def all(self) -> list[Conversation]:
         """Every conversation that was not removed."""
