@@ -140,7 +140,8 @@ async def test_no_media_path(lab, settle, generation):
     await settle()
     b.calls.accept(b.account.id, b.incoming)
     await settle()
-    assert a.states()[2:] == [("CURRENT", 0), *([("FAILURE", 5), ("OVER", 0)] if generation is Generation.G13 else [("FAILURE", 488), ("OVER", 488)])]
+    end = [("FAILURE", 5), ("OVER", 0)] if generation is Generation.G13 else [("FAILURE", 488), ("OVER", 488)]
+    assert a.states()[2:] == [("CURRENT", 0), *end]
     assert b.states()[-2][0] == "HUNGUP"
 
 
