@@ -18,6 +18,10 @@ class Details(Protocol):
 
     def __getitem__(self, key: str) -> str: ...
 
+    def update(self, values: Mapping[str, str]) -> bool:
+        """Whether anything changed."""
+        ...
+
 
 class ModeratedAccount(Protocol):
     """What moderators need of an account."""
@@ -25,8 +29,8 @@ class ModeratedAccount(Protocol):
     @property
     def details(self) -> Details: ...
 
-    async def apply_details(self, values: Mapping[str, str]) -> bool:
-        """Stores VALUES without a new registration and without signals."""
+    async def save(self) -> None:
+        """Writes the configuration."""
         ...
 
 
@@ -51,19 +55,25 @@ class ModeratorsPart:
         if not uri or (uri in known) == moderator:
             return
         wanted = [*known, uri] if moderator else [one for one in known if one != uri]
-        await self._account(account_id).apply_details({_MODERATORS: "/".join(wanted)})
+        await self._change(account_id, _MODERATORS, "/".join(wanted))
 
     def isLocalModeratorsEnabled(self, account_id: str) -> bool:
         return self._account(account_id).details[_LOCAL] == "true"
 
     async def enableLocalModerators(self, account_id: str, enabled: bool) -> None:
-        await self._account(account_id).apply_details({_LOCAL: "true" if enabled else "false"})
+        await self._change(account_id, _LOCAL, "true" if enabled else "false")
 
     def isAllModerators(self, account_id: str) -> bool:
         return self._account(account_id).details[_ALL] == "true"
 
     async def setAllModerators(self, account_id: str, enabled: bool) -> None:
-        await self._account(account_id).apply_details({_ALL: "true" if enabled else "false"})
+        await self._change(account_id, _ALL, "true" if enabled else "false")
+
+    async def _change(self, account_id: str, key: str, value: str) -> None:
+        # Not as setAccountDetails: nobody has to register anew for this.
+        account = self._account(account_id)
+        if account.details.update({key: value}):
+            await account.save()
 
     def _account(self, account_id: str) -> ModeratedAccount:
         account = self._accounts.get(account_id)

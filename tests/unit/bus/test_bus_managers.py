@@ -175,13 +175,22 @@ async def test_monitor_sends_the_log_while_it_is_on() -> None:
     assert not any("nobody hears" in line for line in lines)
 
 
+class _Details(dict[str, str]):
+    def update(self, values: Mapping[str, str]) -> bool:  # type: ignore[override]
+        changed = any(self[key] != value for key, value in values.items())
+        super().update(values)
+        return changed
+
+
 class _Account:
     def __init__(self) -> None:
-        self.details = {"Account.defaultModerators": "", "Account.localModeratorsEnabled": "true", "Account.allModeratorEnabled": "true"}
+        self.saved = 0
+        self.details = _Details(
+            {"Account.defaultModerators": "", "Account.localModeratorsEnabled": "true", "Account.allModeratorEnabled": "true"}
+        )
 
-    async def apply_details(self, values: Mapping[str, str]) -> bool:
-        self.details.update(values)
-        return True
+    async def save(self) -> None:
+        self.saved += 1
 
 
 async def test_moderators(bus: str) -> None:
@@ -201,6 +210,7 @@ async def test_moderators(bus: str) -> None:
         await call("setAllModerators", "sb", "unknown", False)
         assert await call("isAllModerators", "s", "unknown") == [True]
         assert await call("getDefaultModerators", "s", "unknown") == [[]]
+    assert accounts["0011223344556677"].saved == 5
 
 
 def test_private_methods_are_no_handlers() -> None:
