@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,6 +22,8 @@ from jamid.media.codec_table import stored_codecs
 from jamid.sip.channels import SipChannels
 from jamid.sip.dialogs import LocalParty
 from jamid.sip.exchange import IncomingMessage, SipExchange
+from jamid.swarm.message_maps import call_ended
+from jamid.swarm.service import Conversations
 
 _log = logging.getLogger(__name__)
 
@@ -82,6 +85,32 @@ class CallingAccount:
         session = self._account.session
         addresses = session.own_addresses if session is not None else tuple
         return UdpIce(components, controlling=controlling, turn=turn_server(self._account), public_addresses=addresses)
+
+
+class CommittedHistory:
+    """Writes each ended call of ours into the conversation with its peer."""
+
+    def __init__(self, conversations: Conversations) -> None:
+        self._conversations = conversations
+        self._pending: set[asyncio.Task[str]] = set()
+
+    def call_ended(self, account_id: str, peer_uri: str, duration_ms: int, reason: str) -> None:
+        conversation = self._conversations.conversation_with(account_id, peer_uri)
+        if conversation:
+            content = call_ended(peer_uri, duration_ms, reason)
+            task = asyncio.create_task(self._conversations.commit_call_history(account_id, conversation, content), name="call history")
+            self._pending.add(task)
+            task.add_done_callback(self._written)
+
+    async def close(self) -> None:
+        """Waits for what is being written."""
+        if self._pending:
+            await asyncio.wait(self._pending)
+
+    def _written(self, task: asyncio.Task[str]) -> None:
+        self._pending.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _log.error("a call is missing in its conversation: %s", error)
 
 
 class Calling:

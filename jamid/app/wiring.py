@@ -20,7 +20,7 @@ from jamid.accounts.environment import Environment
 from jamid.accounts.names import NameDirectory
 from jamid.accounts.seams import Seams
 from jamid.accounts.service import Accounts
-from jamid.app.calling import Calling
+from jamid.app.calling import Calling, CommittedHistory
 from jamid.app.conversing import Conversing
 from jamid.app.options import Options
 from jamid.bus.interface import Interface
@@ -128,6 +128,7 @@ class Daemon:
         self.seams.conversations = self.conversing
         self.media = Media(self.settings, self.events, clock=self.clock)
         self.calling = Calling(self.accounts, self.events)
+        self.call_history = CommittedHistory(self.conversations)
         self.calls = Calls(self.calling, self._surroundings())
         self.calling.serve(self.calls)
         self.seams.carriers.append(self.calling)
@@ -141,6 +142,7 @@ class Daemon:
             Part("accounts", self.accounts.load, self.accounts.close),
             Part("conversations", self.conversing.load, self.conversing.close),
             Part("sip", stop=self.calling.close),
+            Part("call history", stop=self.call_history.close),
             Part("calls", stop=self.calls.close),
             Part("bus", self._start_bus, self.bus.stop),
             Part("registrations", self.accounts.start),

@@ -271,7 +271,7 @@ class Call:
             self._tell_recording_stopped(path)
             return False
         try:
-            self.recording = await self.around.audio.start_recording(self.id, list(self.sound.streams.values()))
+            self.recording = await self.around.audio.start_recording(self.id, self.sound.stream_ids())
         except LocalError as error:
             _log.warning("call %s is not recorded: %s", self.id, error)
             return False

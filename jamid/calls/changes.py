@@ -96,6 +96,8 @@ class MediaChanges:
         try:
             description = parse_sdp(sdp)
             offered = offered_media(description, keep_closed=False)
+            if not offered:
+                raise RemoteError("it offers nothing")
         except RemoteError as error:
             _log.info("call %s: a media change is refused: %s", call.id, error)
             leg.session.refuse_offer(488)

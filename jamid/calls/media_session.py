@@ -36,6 +36,7 @@ class MediaSession:
         self.streams: dict[str, AudioStream] = {}
         """by label"""
         self.agreed: list[AgreedStream] = []
+        self._expected: list[str] = []
         self.connecting = False
         self.started = False
         """whether media has flowed or could have"""
@@ -65,6 +66,7 @@ class MediaSession:
     ) -> None:
         """Connects the prepared ICE session and moves the media to it; DONE is told once with the error, if any."""
         self.connecting = True
+        self._expected = [self._stream_id(each) for each in agreed if each.kind is MediaType.AUDIO]
         self._tasks.spawn(self._start(list(agreed), remote, muted, sources, held, done), "start")
 
     def set_held(self, held: bool) -> None:
@@ -81,6 +83,10 @@ class MediaSession:
         stream = self.streams.get(label)
         if stream is not None:
             stream.set_source(source)
+
+    def stream_ids(self) -> list[str]:
+        """The audio streams, also while their path is still being found: a recording may begin before them."""
+        return list(self._expected)
 
     def send_dtmf(self, key: str) -> None:
         """Sends KEY as an RFC 4733 event on the first line that negotiated them."""
@@ -145,7 +151,7 @@ class MediaSession:
                 continue
             before = old_streams.get(each.label)
             parameters = AudioParameters(
-                stream_id=f"{self._call_id}_{each.label}",
+                stream_id=self._stream_id(each),
                 codec=each.format.encoding,
                 clock_rate=each.format.clock_rate,
                 payload_type=each.format.payload_type,
@@ -167,6 +173,9 @@ class MediaSession:
         ice.on_data(rtp, stream.receive_rtp)
         ice.on_data(rtcp, stream.receive_rtcp)
         return stream
+
+    def _stream_id(self, agreed: AgreedStream) -> str:
+        return f"{self._call_id}_{agreed.label}"
 
     async def _discard_next(self) -> None:
         if self._next is not None:

@@ -128,8 +128,8 @@ class CallAudio(Protocol):
         """The dial tone (0) or the message tone (1); -1 for silence."""
         ...
 
-    async def start_recording(self, call_id: str, streams: Sequence[AudioStream]) -> str:
-        """Records STREAMS and the user into a file and returns its path; raises LocalError when it cannot."""
+    async def start_recording(self, call_id: str, streams: Sequence[str]) -> str:
+        """Records the streams with these ids and the user into a file and returns its path; raises LocalError when it cannot."""
         ...
 
     async def stop_recording(self, call_id: str) -> str:
