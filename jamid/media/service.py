@@ -142,9 +142,9 @@ class Media:
         """The dial tone (0) or the message tone (other numbers); -1 for silence."""
         self.listening.telephone_tone(kind)
 
-    async def start_recording(self, call_id: str, streams: Sequence[AudioStream]) -> str:
-        """Records STREAMS and the user into a file and returns its path; raises LocalError when it cannot."""
-        return str(await self.recordings.start(call_id, [stream.id for stream in streams]))
+    async def start_recording(self, call_id: str, streams: Sequence[str]) -> str:
+        """Records the streams with these ids and the user into a file and returns its path; raises LocalError when it cannot."""
+        return str(await self.recordings.start(call_id, streams))
 
     async def stop_recording(self, call_id: str) -> str:
         """Ends the recording and returns the file's path, "" when there was none."""
