@@ -27,6 +27,9 @@ RESYNCHRONISE: Final = 0.5
 SWITCH_INTERVAL: Final = 0.001
 """Seconds the media thread waits for the interpreter lock while sound flows: at the usual 5 ms a busy main loop would be heard."""
 
+LINGER_TICKS: Final = 100
+"""Ticks after the last sound: between ringing and talking the loudspeaker stays open, opening one takes up to two seconds."""
+
 Command = Callable[["Graph"], Any]
 
 
@@ -132,7 +135,9 @@ class AudioEngine:
 
     def _serve_busy(self, graph: Graph) -> bool:
         due = time.monotonic()
-        while graph.busy:
+        idle = 0
+        while idle < LINGER_TICKS:
+            idle = 0 if graph.busy else idle + 1
             while True:
                 try:
                     command = self._commands.get_nowait()

@@ -19,6 +19,8 @@ from jamid.media.inputs import Endpoint
 
 _log = logging.getLogger(__name__)
 
+_FRAMES_PER_WRITE = 50
+
 
 class Sink(Protocol):
     """Something that takes 20 ms of sound fifty times a second and must return at once."""
@@ -140,18 +142,28 @@ def open_sink(endpoint: Endpoint, stream_id: str = "") -> Sink:
 
 
 class _WaveWriter:
+    """Writes the header anew once a second, so that a file is whole up to then whatever happens."""
+
     def __init__(self, path: Path) -> None:
         self._file = wave.open(str(path), "wb")  # noqa: SIM115 - closed by close()
         self._file.setnchannels(CHANNELS)
         self._file.setsampwidth(2)
         self._file.setframerate(SAMPLE_RATE)
         self._file.writeframes(b"")
+        self._frames: list[bytes] = []
 
     def write(self, frame: Frame) -> None:
-        self._file.writeframes(frame.tobytes())
+        self._frames.append(frame.tobytes())
+        if len(self._frames) >= _FRAMES_PER_WRITE:
+            self._flush()
 
     def close(self) -> None:
+        self._flush()
         self._file.close()
+
+    def _flush(self) -> None:
+        self._file.writeframes(b"".join(self._frames))
+        self._frames.clear()
 
 
 class _EncodedWriter:
