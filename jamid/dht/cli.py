@@ -28,6 +28,8 @@ from jamid.dht.values import Value
 
 if TYPE_CHECKING:
     from jamid.crypto.keys import PublicKey
+    from jamid.dht.core import DhtCore
+    from jamid.dht.nodes import RemoteNode
 
 NOT_FOUND = 1
 USAGE = 2
@@ -301,17 +303,23 @@ async def _ping(session: Session) -> int:
     await _connect(session)
     answers = []
     for node in session.node.core.good_nodes():
-        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        started = time.monotonic()
-        session.node.core.engine.ping(node, lambda _reply, done=done: done.set_result(True), lambda done=done: done.set_result(False))
-        if await done:
-            answers.append((node, (time.monotonic() - started) * 1000))
+        milliseconds = await _round_trip(session.node.core, node)
+        if milliseconds is not None:
+            answers.append((node, milliseconds))
     for node, milliseconds in answers:
         if session.options.json:
             print(json.dumps({"id": str(node.id), "address": str(node.address), "milliseconds": round(milliseconds, 2)}))
         else:
             print(f"{node.address} is {node.id}, {milliseconds:.2f} ms")
     return 0 if answers else NOT_FOUND
+
+
+async def _round_trip(core: DhtCore, node: RemoteNode) -> float | None:
+    """Milliseconds until NODE answers a ping, None if it does not."""
+    done: asyncio.Future[float | None] = asyncio.get_running_loop().create_future()
+    started = time.monotonic()
+    core.engine.ping(node, lambda _reply: done.set_result((time.monotonic() - started) * 1000), lambda: done.set_result(None))
+    return await done
 
 
 _ONE_SHOTS: dict[str, Callable[[Session], Awaitable[int]]] = {"put": _put, "get": _get, "listen": _listen, "info": _info, "ping": _ping}

@@ -117,16 +117,14 @@ def info_text(info: dict[str, Any]) -> str:
     for name in ("ipv4", "ipv6"):
         if name in info:
             one = info[name]
-            lines.append(
-                f"{name}: port {one['port']}, {one['status']}, {one['good']} good and {one['dubious']} dubious nodes, {one['searches']} searches"
-            )
+            nodes = f"{one['good']} good and {one['dubious']} dubious nodes"
+            lines.append(f"{name}: port {one['port']}, {one['status']}, {nodes}, {one['searches']} searches")
     if info["addresses"]:
         lines.append(f"seen as {', '.join(info['addresses'])}")
     storage = info["storage"]
     held = f"{storage['values']} values ({storage['bytes']} bytes) under {storage['keys']} keys"
     lines.append(f"stores {held} for {storage['listeners']} listeners")
     packets = info["packets"]
-    lines.append(
-        f"{packets['received']} packets received ({packets['malformed']} malformed, {packets['refused']} refused), {packets['sent']} sent"
-    )
+    bad = f"{packets['malformed']} malformed, {packets['refused']} refused"
+    lines.append(f"{packets['received']} packets received ({bad}), {packets['sent']} sent")
     return "\n".join(lines)
