@@ -20,6 +20,7 @@ from jamid.core.identifiers import InfoHash
 from jamid.core.tasks import Tasks, in_thread
 from jamid.dht.addresses import Address, Family, is_numeric, split_host_port
 from jamid.dht.core import CoreSettings, DhtCore, Status
+from jamid.dht.discovery import Discovery, NodeDiscovery
 from jamid.dht.operations import OnRows
 from jamid.dht.query import Query
 from jamid.dht.seams import GetResult, OnWireNews, OnWireValues
@@ -89,6 +90,7 @@ class DhtNode:
         self._tasks = Tasks("dht")
         self._on_status: list[Callable[[Status], None]] = []
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._discovery: NodeDiscovery | None = None
 
     # -- life
 
@@ -127,6 +129,10 @@ class DhtNode:
                 self._hosts[split_host_port(host)] = None
             except LocalError as error:
                 _log.error("bootstrap host ignored: %s", error)
+        if self.settings.peer_discovery:
+            self._discovery = NodeDiscovery(node_id, self.settings.network, self.add_node)
+            self._discovery.start({family: self._port(family) for family in self._sockets})
+            self._discovery.discovery.repeat()
         if self._hosts:
             self._upkeep.bootstrap_now()
 
@@ -136,6 +142,9 @@ class DhtNode:
             return
         core, self._core = self._core, None
         self._upkeep.stop()
+        if self._discovery is not None:
+            self._discovery.discovery.stop()
+            self._discovery = None
         await self._tasks.close()
         if self.settings.state_file is not None:
             state = self._state_of(core)
@@ -185,7 +194,13 @@ class DhtNode:
 
     def add_node(self, node_id: InfoHash, address: Address) -> None:
         """Takes in a node that somebody told us of."""
-        self.core.add_node(node_id, address, ping=True)
+        if self._core is not None:
+            self._core.add_node(node_id, address, ping=True)
+
+    @property
+    def discovery(self) -> Discovery | None:
+        """The multicast sockets, for other services of the local network; None unless `peer_discovery`."""
+        return self._discovery.discovery if self._discovery is not None else None
 
     @property
     def status(self) -> Status:
@@ -200,6 +215,8 @@ class DhtNode:
         """Our addresses changed, or a network came or went."""
         if self._upkeep is not None and self._core is not None:
             self._upkeep.connectivity_changed()
+        if self._discovery is not None:
+            self._discovery.discovery.query()
 
     def own_addresses(self) -> list[str]:
         """Our hosts as others see them, most reported first."""
@@ -333,6 +350,11 @@ class DhtNode:
     def _status_changed(self, status: Status) -> None:
         if self._upkeep is not None:
             self._upkeep.status_changed(status)
+        if self._discovery is not None:
+            if status is Status.DISCONNECTED:
+                self._discovery.discovery.repeat()
+            else:
+                self._discovery.discovery.pause()
         for callback in tuple(self._on_status):
             try:
                 callback(status)
