@@ -169,7 +169,7 @@ class MediaSession:
 
     def _open(self, ice: MediaIce, agreed: AgreedStream, parameters: AudioParameters) -> AudioStream:
         rtp, rtcp = agreed.components
-        stream = self._audio.open_stream(parameters, lambda data: ice.send(rtp, data), lambda data: ice.send(rtcp, data))
+        stream = self._audio.open_stream(parameters, ice.sender(rtp), ice.sender(rtcp))
         ice.on_data(rtp, stream.receive_rtp)
         ice.on_data(rtcp, stream.receive_rtcp)
         return stream

@@ -38,6 +38,10 @@ class MediaIce(Protocol):
         """Sends one packet; nothing before `connect` or after `close`."""
         ...
 
+    def sender(self, component: int) -> Callable[[bytes], None]:
+        """What sends packets of COMPONENT from now on; with an attribute `thread_safe` that is true, from any thread."""
+        ...
+
     def pairs(self) -> list[tuple[int, str, str]]:
         """(component, local, remote) of each nominated pair, each address as `10.77.0.2:52402 [host]`."""
         ...

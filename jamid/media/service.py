@@ -85,9 +85,10 @@ class Media:
     ) -> AudioStream:
         """Starts one audio line of a call.
 
-        Packets go to SEND_RTP and SEND_RTCP: on the main loop, or on the media thread when they are THREAD_SAFE; what comes from the
-        network is given to the stream's `receive_rtp` and `receive_rtcp`. The other callables run on the main loop: the peer's first
-        packet, a key it pressed and for how long, its report on what we send, and why the stream cannot run on this machine.
+        Packets go to SEND_RTP and SEND_RTCP: on the main loop, or, when THREAD_SAFE or their attribute of that name is true, on the
+        media thread, where a busy main loop cannot delay them. What comes from the network is given to the stream's `receive_rtp` and
+        `receive_rtcp`. The other callables run on the main loop: the peer's first packet, a key it pressed and for how long, its
+        report on what we send, and why the stream cannot run on this machine.
         """
         if self._streams >= limits.AUDIO_STREAMS:
             raise LimitError(f"{limits.AUDIO_STREAMS} audio streams are running")

@@ -71,8 +71,8 @@ class AudioSession:
         self._stream = stream
         self._host = host
         self._events = events
-        self._send_rtp = send_rtp if thread_safe else self._later(send_rtp)
-        self._send_rtcp = send_rtcp if thread_safe else self._later(send_rtcp)
+        self._send_rtp = send_rtp if thread_safe or getattr(send_rtp, "thread_safe", False) else self._later(send_rtp)
+        self._send_rtcp = send_rtcp if thread_safe or getattr(send_rtcp, "thread_safe", False) else self._later(send_rtcp)
         self._sender = RtpSender(parameters)
         self._receiver = RtpReceiver(parameters)
         self._source: Source | None = None

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import os
 import socket
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -32,6 +34,30 @@ def _nothing() -> Sequence[str]:
     return ()
 
 
+class MediaSender:
+    """Sends packets to the peer, quietly nothing once it is stopped; from any thread when it is `thread_safe`."""
+
+    def __init__(self, send: Callable[[bytes], None], path: socket.socket | None = None) -> None:
+        self.thread_safe = path is not None
+        self._send = send
+        self._path = path
+        # A socket closed while another thread sends could be somebody else's by the time the packet leaves.
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def __call__(self, data: bytes) -> None:
+        with self._lock:
+            if not self._stopped:
+                self._send(data)
+
+    def stop(self) -> None:
+        """Sends nothing any more and closes its own handle on the socket."""
+        with self._lock:
+            self._stopped = True
+            if self._path is not None:
+                self._path.close()
+
+
 class MediaIce:
     """One session for all streams of a call: stream s from 0 has the components 2s+1 for RTP and 2s+2 for RTCP."""
 
@@ -52,6 +78,7 @@ class MediaIce:
         self._local: list[Candidate] = []
         self._connected = False
         self._closed = False
+        self._direct_senders: list[MediaSender] = []
         self._watch: asyncio.Task[None] | None = None
         self._connection = _Connection(
             ice_controlling=controlling,
@@ -110,6 +137,16 @@ class MediaIce:
         if self._connected and not self._closed:
             self._connection.send_packet(component, data)
 
+    def sender(self, component: int) -> MediaSender:
+        """What sends packets of COMPONENT; after `connect` on a direct path it is `thread_safe`, over a relay it is not."""
+        direct = self._connection.direct_path(component) if self._connected else None
+        if direct is None:
+            return MediaSender(lambda data: self.send(component, data))
+        path, address = direct
+        sender = MediaSender(_direct_send(path, address), path)
+        self._direct_senders.append(sender)
+        return sender
+
     def pairs(self) -> list[tuple[int, str, str]]:
         """(component, local, remote) of each nominated pair, each address as `10.77.0.2:52402 [host]`."""
         return self._connection.nominated_pairs()
@@ -119,6 +156,8 @@ class MediaIce:
         if self._closed:
             return
         self._closed = True
+        for sender in self._direct_senders:
+            sender.stop()
         if self._watch is not None:
             self._watch.cancel()
         self._connection.receivers.clear()
@@ -167,6 +206,20 @@ class _Connection(aioice.Connection):
             with contextlib.suppress(OSError, aioice_stun.TransactionError):
                 pair.protocol.transport.sendto(data, pair.remote_addr)
 
+    def direct_path(self, component: int) -> tuple[socket.socket, tuple[str, int]] | None:
+        """A second handle on the socket of COMPONENT's path and where it leads; None when the path goes through a relay."""
+        pair = self._nominated.get(component)
+        transport = getattr(pair.protocol, "transport", None) if pair is not None else None
+        udp = transport.get_extra_info("socket") if transport is not None else None
+        if pair is None or udp is None or pair.local_candidate.type == "relay":
+            return None
+        try:
+            own = socket.socket(udp.family, socket.SOCK_DGRAM, fileno=os.dup(udp.fileno()))
+        except OSError:
+            return None
+        own.setblocking(False)
+        return own, pair.remote_addr
+
     def nominated_pairs(self) -> list[tuple[int, str, str]]:
         return [
             (
@@ -176,6 +229,14 @@ class _Connection(aioice.Connection):
             )
             for component, pair in sorted(self._nominated.items())
         ]
+
+
+def _direct_send(path: socket.socket, address: tuple[str, int]) -> Callable[[bytes], None]:
+    def send(data: bytes) -> None:
+        with contextlib.suppress(OSError):
+            path.sendto(data, address)
+
+    return send
 
 
 def _remote_candidate(line: str) -> aioice.Candidate | None:

@@ -25,6 +25,11 @@ async def test_two_sessions_find_a_path_for_each_component() -> None:
     assert [component for component, _, _ in offerer.pairs()] == [1, 2, 3, 4]
     offerer.send(3, b"\x80packet")
     assert await asyncio.wait_for(got.get(), 2) == (3, b"\x80packet")
+    sender = offerer.sender(4)
+    assert sender.thread_safe
+    await asyncio.get_running_loop().run_in_executor(None, sender, b"\x80from a thread")
+    assert await asyncio.wait_for(got.get(), 2) == (4, b"\x80from a thread")
     await offerer.close()
     await answerer.close()
+    sender(b"too late")
     offerer.send(1, b"too late")
