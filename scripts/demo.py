@@ -24,7 +24,16 @@ import wave
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from jamid.client import CallReceived, CallStateChanged, ConversationReady, Jami, MemberChanged, MessageReceived, RecordingFileChanged
+from jamid.client import (
+    CallReceived,
+    CallStateChanged,
+    ConversationReady,
+    Jami,
+    MemberChanged,
+    MessageReceived,
+    NoDaemonError,
+    RecordingFileChanged,
+)
 from jamid.client import RequestReceived as Request
 from jamid.client.calls import audio
 from jamid.client.messages import FILE
@@ -165,10 +174,13 @@ class Demo:
         (person.home / "bus.conf").write_text(BUS.format(socket=person.home / "bus"))
         command = ["dbus-daemon", f"--config-file={person.home}/bus.conf", "--nofork", "--nopidfile"]
         self.processes.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL))
-        while not (person.home / "bus").exists():
-            await asyncio.sleep(0.01)
+        while True:
+            try:
+                person.jami = await Jami.connect(person.bus)
+                break
+            except NoDaemonError:
+                await asyncio.sleep(0.01)
         self.start(person.name, "jamid.app", "-c", "-d", "-p", environment=person.environment())
-        person.jami = await Jami.connect(person.bus)
         while not await person.jami.connection.is_running():
             if self.processes[-1].poll() is not None:
                 raise DemoError(f"{person.name}'s daemon did not start")

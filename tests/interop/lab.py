@@ -27,6 +27,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -225,12 +226,12 @@ class Lab:
     # -- the cast -------------------------------------------------------------------------------------------------------
     def start_bus(self, host: str) -> None:
         """Starts HOST's session bus unless it runs."""
-        socket = self.home(host) / "run/bus"
-        if not socket.exists():
+        path = self.home(host) / "run/bus"
+        if not path.exists():
             configuration = self.home(host) / "bus.conf"
-            configuration.write_text(BUS_CONFIGURATION.format(socket=socket))
+            configuration.write_text(BUS_CONFIGURATION.format(socket=path))
             self.spawn(host, "dbus", ["dbus-daemon", f"--config-file={configuration}", "--nofork", "--nopidfile"])
-            wait_until(socket.exists, f"the bus of {host}")
+            wait_until(lambda: _accepts(path), f"the bus of {host}")
 
     def bus(self, host: str) -> str:
         """The address of HOST's session bus, started if need be."""
@@ -384,6 +385,16 @@ def _listens(pid: int, port: int) -> bool:
     with contextlib.suppress(OSError):
         return any(f":{port:04X} " in Path(f"/proc/{pid}/net/{table}").read_text() for table in ("udp", "udp6"))
     return False
+
+
+def _accepts(path: Path) -> bool:
+    """Whether somebody listens at the Unix socket PATH."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def _netlink_shim() -> Path:
