@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,10 @@ from tests.private_bus import Client
 
 CONTRACTS = contract.load()
 FORMS = [(interface.name, form) for interface in CONTRACTS.values() for forms in interface.methods.values() for form in forms]
-HARMLESS = [pair for pair in FORMS if pair[1].name not in ("Unregister", "addAccount", "monitor")]
-"""all but those that end the daemon, create accounts that go online, or send the log to everybody"""
+HARMLESS = [pair for pair in FORMS if pair[1].name not in ("Unregister", "addAccount", "removeAccount", "monitor")]
+"""all but those that end the daemon, add or remove accounts, or send the log to everybody"""
+ACCOUNT = "THE ACCOUNT"
+"""stands for the id of the one account there is"""
 SHORT_ERRORS = ("cx.ring.Ring.Error.Failed", "cx.ring.Ring.Error.NotImplemented", "org.freedesktop.DBus.Error.InvalidArgs")
 
 IDS = [
@@ -40,6 +43,7 @@ IDS = [
     "9" * 400,
 ]
 TEXT = st.sampled_from(IDS) | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
+OFFLINE = {"Account.type": "RING", "Account.hostname": "127.0.0.1:9", "Account.upnpEnabled": "false", "TURN.enable": "false"}
 INTEGER = {"y": (0, 8), "n": (-1, 16), "q": (0, 16), "i": (-1, 32), "u": (0, 32), "x": (-1, 64), "t": (0, 64)}
 
 
@@ -94,17 +98,27 @@ class Running:
     def call(self, member: str, signature: str, body: list[Any]) -> list[Any] | BusError:
         async def run() -> list[Any] | BusError:
             try:
-                return await asyncio.wait_for(self.client.call(member, signature, *body), 20)
+                return await asyncio.wait_for(self.client.call(member, signature, *(self._with_account(value) for value in body)), 20)
             except BusError as error:
                 return error
 
         return self.runner.run(run())
+
+    def _with_account(self, value: Any) -> Any:
+        return self.account if value == ACCOUNT else value
 
     async def _start(self) -> None:
         options = Options(bus=self._address, persistent=True)
         self.daemon = Daemon(options, request_stop=lambda reason, code=0: None, paths=self._paths)
         await self.daemon.start()
         self.client = await Client.connect(self._address)
+        (self.account,) = await self.client.call("ConfigurationManager.addAccount", "a{ss}", OFFLINE)
+        async with asyncio.timeout(60):
+            while True:
+                (details,) = await self.client.call("ConfigurationManager.getVolatileAccountDetails", "s", self.account)
+                if details["Account.registrationStatus"] != "INITIALIZING":
+                    break
+                await asyncio.sleep(0.05)
 
     async def _stop(self) -> None:
         await self.client.close()
@@ -113,10 +127,14 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(bus: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    running = Running(bus, tmp_path_factory.mktemp("home"))
+    directory = tmp_path_factory.mktemp("home")
+    before = Path.cwd()
+    os.chdir(directory)  # some methods write to the path they are given
+    running = Running(bus, directory)
     running.start()
     yield running
     running.stop()
+    os.chdir(before)
 
 
 EVERY_METHOD = settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
@@ -163,7 +181,7 @@ def edge(complete_type: str, large: bool) -> Any:
         signed, bits = INTEGER[first]
         return (2 ** (bits - 1) - 1 if signed else 2**bits - 1) if large else (-(2 ** (bits - 1)) if signed else 0)
     if first in "bds":
-        return {"b": large, "d": float("inf") if large else float("nan"), "s": "ä" * 100_000 if large else ""}[first]
+        return {"b": large, "d": float("inf") if large else float("nan"), "s": "ä" * 100_000 if large else ACCOUNT}[first]
     if complete_type == "ay":
         return b"\xff" * 100_000 if large else b""
     if complete_type.startswith("a{"):
