@@ -20,6 +20,8 @@ from jamid.media.inputs import Endpoint
 _log = logging.getLogger(__name__)
 
 _FRAMES_PER_WRITE = 50
+_FRAMES_PER_BATCH = 10
+"""handed to a writer's thread at once: waking it for each frame costs more than writing"""
 
 
 class Sink(Protocol):
@@ -49,7 +51,8 @@ class FileSink:
 
     def __init__(self, path: str | Path, *, metadata: dict[str, str] | None = None) -> None:
         self.path = Path(path)
-        self._frames: queue.Queue[Frame | None] = queue.Queue(limits.RECORDER_FRAMES)
+        self._gathered: list[Frame] = []
+        self._frames: queue.Queue[list[Frame] | None] = queue.Queue(limits.RECORDER_FRAMES // _FRAMES_PER_BATCH)
         self._end = False
         self.dropped = 0
         """Frames the disk was too slow for."""
@@ -62,16 +65,21 @@ class FileSink:
         self._thread.start()
 
     def write(self, frame: Frame | None) -> None:
+        self._gathered.append(SILENCE if frame is None else frame)
+        if len(self._gathered) < _FRAMES_PER_BATCH:
+            return
+        batch, self._gathered = self._gathered, []
         try:
-            self._frames.put_nowait(SILENCE if frame is None else frame)
+            self._frames.put_nowait(batch)
         except queue.Full:
-            self.dropped += 1
+            self.dropped += len(batch)
 
     def close(self) -> None:
         if not self._end:
             self._end = True
             # The frames in the queue are written first; a full queue means a dead disk.
             try:
+                self._frames.put(self._gathered, timeout=1.0)
                 self._frames.put(None, timeout=1.0)
             except queue.Full:
                 _log.warning("audio file '%s' stays incomplete: its disk takes nothing", self.path)
@@ -79,8 +87,9 @@ class FileSink:
 
     def _run(self) -> None:
         try:
-            while (frame := self._frames.get()) is not None:
-                self._writer.write(frame)
+            while (batch := self._frames.get()) is not None:
+                for frame in batch:
+                    self._writer.write(frame)
         except Exception as error:  # whatever FFmpeg or the disk say: the call goes on
             _log.warning("cannot go on writing audio file '%s': %s", self.path, error)
             while self._frames.get() is not None:
