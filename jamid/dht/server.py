@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from jamid.core.identifiers import InfoHash
-from jamid.dht.addresses import Address, CompactNode, Family, packed_host
+from jamid.dht.addresses import Address, Family, packed_host
 from jamid.dht.engine import Engine
 from jamid.dht.nodes import RemoteNode
 from jamid.dht.packing import unpack
-from jamid.dht.query import pack_fields, read_fields
+from jamid.dht.query import Field, FieldValue, pack_fields, read_fields
 from jamid.dht.search import SEARCH_NODES, TARGET_NODES
 from jamid.dht.storage import Change, RemoteListener, Storage
 from jamid.dht.table import RoutingTable
@@ -31,6 +31,7 @@ from jamid.dht.wire import (
     Request,
     Update,
     encode,
+    pack_reply,
 )
 
 UPDATE_BYTES: Final = 56 * 1024
@@ -55,7 +56,6 @@ class Server:
         self._tokens = tokens
         self._timers = timers
         self._on_update = on_update
-        self._envelope = {"network": engine.network_id, "client": engine.client}
 
     def handle(self, message: Request, node: RemoteNode, source: Address) -> None:
         """Answers one request."""
@@ -91,21 +91,21 @@ class Server:
     # -- each request
 
     def _find(self, message: Find, source: Address) -> None:
-        nodes4, nodes6 = self._closest(message.target, message.want, source)
-        self._reply(message.tid, source, nodes4=nodes4, nodes6=nodes6, token=self._tokens.make(source))
+        nodes = self._closest(message.target, message.want, source)
+        self._reply(message.tid, source, nodes=nodes, token=self._tokens.make(source))
 
     def _get(self, message: Get, source: Address) -> None:
         if message.key == ZERO_ID:
             self._refuse(message.tid, ErrorCode.NON_AUTHORITATIVE, "Get_values with no info_hash", source)
             return
-        nodes4, nodes6 = self._closest(message.key, message.want, source)
+        nodes = self._closest(message.key, message.want, source)
         token = self._tokens.make(source)
         values = self._storage.get(message.key, message.query)
         if values and message.query is not None and message.query.select:
             rows = read_fields(unpack(pack_fields(values, message.query.select)))
-            self._reply(message.tid, source, nodes4=nodes4, nodes6=nodes6, token=token, fields=rows)
+            self._reply(message.tid, source, nodes=nodes, token=token, fields=rows)
         else:
-            self._reply(message.tid, source, nodes4=nodes4, nodes6=nodes6, token=token, values=tuple(values))
+            self._reply(message.tid, source, nodes=nodes, token=token, values=values)
 
     def _put(self, message: Put, source: Address) -> None:
         if message.key == ZERO_ID:
@@ -159,43 +159,30 @@ class Server:
         number = int.from_bytes(key, "big")
         return nodes[-1].number ^ number < int.from_bytes(self._engine.id, "big") ^ number
 
-    def _closest(
-        self, target: InfoHash, want: tuple[Family, ...] | None, source: Address
-    ) -> tuple[tuple[CompactNode, ...], tuple[CompactNode, ...]]:
+    def _closest(self, target: InfoHash, want: tuple[Family, ...] | None, source: Address) -> tuple[bytes, bytes]:
+        """The nodes closest to TARGET, packed, of each family that was asked for."""
         now = self._timers.now()
         families = (source.family,) if want is None else want
-        found: dict[Family, tuple[CompactNode, ...]] = {}
-        for family in families:
-            nodes = self._tables[family].closest(target, TARGET_NODES, now)
-            found[family] = tuple(CompactNode(node.id, node.address) for node in nodes)
-        return found.get(Family.V4, ()), found.get(Family.V6, ())
+        nodes4, nodes6 = (
+            b"".join([node.compact for node in self._tables[family].closest(target, TARGET_NODES, now)]) if family in families else b""
+            for family in (Family.V4, Family.V6)
+        )
+        return nodes4, nodes6
 
     def _reply(
         self,
         tid: int,
         source: Address,
         *,
-        nodes4: tuple[CompactNode, ...] = (),
-        nodes6: tuple[CompactNode, ...] = (),
+        nodes: tuple[bytes, bytes] = (b"", b""),
         token: bytes | None = None,
-        values: tuple[WireValue, ...] = (),
-        fields: tuple[dict, ...] | None = None,  # type: ignore[type-arg]
+        values: Sequence[WireValue] = (),
+        fields: Sequence[dict[Field, FieldValue]] | None = None,
         value_id: int | None = None,
     ) -> None:
-        message = Reply(
-            tid=tid,
-            sender=self._engine.id,
-            seen=packed_host(source.host),
-            nodes4=nodes4,
-            nodes6=nodes6,
-            token=token,
-            values=values,
-            fields=fields,
-            value_id=value_id,
-            network=self._engine.network_id,
-            client=self._engine.client,
-        )
-        self._engine.answer(encode(message), source)
+        engine = self._engine
+        head = Reply(tid=tid, sender=engine.id, network=engine.network_id, client=engine.client)
+        engine.answer(pack_reply(head, packed_host(source.host), *nodes, token, values, fields, value_id), source)
 
     def _refuse(self, tid: int, code: int, text: str, source: Address) -> None:
         self._engine.reply_error(tid, code, text, source)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from jamid.core.identifiers import InfoHash
@@ -237,30 +237,47 @@ def _encode_update(message: Update) -> list[bytes]:
 
 
 def _encode_reply(message: Reply) -> list[bytes]:
-    parts, count = [_ID + message.sender], 1
+    nodes = [b"".join(pack_node(node.id, node.address) for node in nodes) for nodes in (message.nodes4, message.nodes6)]
+    return pack_reply(message, message.seen, nodes[0], nodes[1], message.token, message.values, message.fields, message.value_id)
+
+
+def pack_reply(
+    head: Reply,
+    seen: bytes,
+    nodes4: bytes = b"",
+    nodes6: bytes = b"",
+    token: bytes | None = None,
+    values: Sequence[WireValue] = (),
+    fields: Sequence[dict[Field, FieldValue]] | None = None,
+    value_id: int | None = None,
+) -> list[bytes]:
+    """A reply's packets around node lists that are packed already; HEAD gives sender and envelope (and the sizes, if it has any)."""
+    parts, count = [_ID, head.sender], 1
     data: list[bytes] = []
-    if message.value_id is not None:
+    if value_id is not None:
         count += 1
-        parts.append(b"\xa3vid" + pack_uint(message.value_id))
-    if message.seen:
+        parts += (b"\xa3vid", pack_uint(value_id))
+    if seen:
         count += 1
-        parts.append(b"\xa2sa" + pack_bin(message.seen))
-    for name, nodes in ((b"\xa2n4", message.nodes4), (b"\xa2n6", message.nodes6)):
-        if nodes:
-            count += 1
-            parts.append(name + pack_bin(b"".join(pack_node(node.id, node.address) for node in nodes)))
-    if message.token is not None:
+        parts += (b"\xa2sa", pack_bin(seen))
+    if nodes4:
         count += 1
-        parts.append(b"\xa5token" + pack_bin(message.token))
-    if message.values or message.sizes:
+        parts += (b"\xa2n4", pack_bin(nodes4))
+    if nodes6:
         count += 1
-        values, data = _values(message, message.values, message.sizes)
-        parts.append(values)
-    elif message.fields is not None:
+        parts += (b"\xa2n6", pack_bin(nodes6))
+    if token is not None:
         count += 1
-        parts.append(b"\xa6fileds" + _rows(message.fields))
-    head = map_header(3 + _extra(message)) + b"\xa1r" + map_header(count) + b"".join(parts)
-    return [head + b"\xa1t" + pack_uint(message.tid) + _Y_REPLY + _tail(message), *data]
+        parts += (b"\xa5token", pack_bin(token))
+    if values or head.sizes:
+        count += 1
+        packed, data = _values(head, values, head.sizes)
+        parts.append(packed)
+    elif fields is not None:
+        count += 1
+        parts += (b"\xa6fileds", _rows(fields))
+    start = map_header(3 + _extra(head)) + b"\xa1r" + map_header(count)
+    return [b"".join((start, *parts, b"\xa1t", pack_uint(head.tid), _Y_REPLY, _tail(head))), *data]
 
 
 def _encode_data(message: ValueData) -> bytes:
@@ -294,7 +311,7 @@ def _tail(message: Message) -> bytes:
     return tail
 
 
-def _values(message: Message, values: tuple[WireValue, ...], sizes: tuple[int, ...]) -> tuple[bytes, list[bytes]]:
+def _values(message: Message, values: Sequence[WireValue], sizes: tuple[int, ...]) -> tuple[bytes, list[bytes]]:
     """`values` as it stands in the body, and the packets that follow."""
     if sizes:
         return b"\xa6values" + array_header(len(sizes)) + b"".join(map(pack_uint, sizes)), []
@@ -318,7 +335,7 @@ def _ids(ids: tuple[int, ...]) -> bytes:
     return array_header(len(ids)) + b"".join(map(pack_uint, ids))
 
 
-def _rows(rows: tuple[dict[Field, FieldValue], ...]) -> bytes:
+def _rows(rows: Sequence[dict[Field, FieldValue]]) -> bytes:
     fields = sorted(rows[0]) if rows else []
     flat = [row[field] for row in rows for field in fields]
     return pack({"f": [int(field) for field in fields], "v": flat})
