@@ -64,7 +64,7 @@ def connect(account: JamiAccount) -> Connections:
         identity,
         session.dht,
         policy=AccountPolicy(account),
-        settings=ConnectionSettings(ice=ice),
+        settings=ConnectionSettings(ice=ice, map_ports=account.details.flag("Account.upnpEnabled")),
         clock=account.clock,
         state_dir=account.cache_path,
         generations=account.generations,

@@ -134,6 +134,8 @@ CHANNEL_CONTROL_QUEUE: Final = 1024 * 1024
 """Bytes written without waiting that may lie in a channel's queue; more closes it."""
 KNOWN_ADDRESSES_PER_DEVICE: Final = 16
 """Addresses of a device kept for early TURN permissions."""
+UPNP_DOCUMENT_BYTES: Final = 256 * 1024
+"""The description of a router or its answer; real ones have some KiB."""
 KNOWN_DEVICES: Final = 4096
 """Devices about which such hints are kept, the least recently used go first."""
 

@@ -23,8 +23,11 @@ from jamid.net.hints import Hints
 from jamid.net.ice_tcp import IceSettings
 from jamid.net.listener import Listener
 from jamid.net.negotiation import Answerer, Requester
+from jamid.net.port_mapping import natpmp
+from jamid.net.port_mapping.mapper import PortMapper
 from jamid.net.requests import TreatedIds
 from jamid.net.seams import Listening, PeerPolicy, RequestDht
+from jamid.net.stun import Address
 from jamid.net.tls import make_context
 
 _log = logging.getLogger(__name__)
@@ -42,6 +45,8 @@ class ConnectionSettings:
     """How connections of an account are made."""
 
     ice: IceSettings = field(default_factory=IceSettings)
+    map_ports: bool = False
+    """whether a router is asked to let peers in"""
 
 
 @dataclass(slots=True)
@@ -90,11 +95,16 @@ class Connections:
         self._requester = Requester(self)
         self._answerer = Answerer(self)
         self._listening: list[Listening] = []
+        self._mapper: PortMapper | None = None
         self._closed = False
 
     async def start(self) -> None:
         """Listens for peers' requests; raises LocalError when no socket can be bound."""
         await self.listener.start()
+        if self.settings.map_ports and 4 in self.listener.ports:
+            self._mapper = PortMapper(natpmp.TCP, self.listener.ports[4])
+            self._mapper.start()
+            self.settings.ice.mapped_addresses = self._mapped_addresses
         self._listening = self._answerer.listen(self._requester)
 
     async def open(
@@ -150,6 +160,8 @@ class Connections:
 
     def connectivity_changed(self) -> None:
         """The network changed: asks every peer for a sign of life; connections without answer end after 3 s."""
+        if self._mapper is not None:
+            self._mapper.connectivity_changed()
         for connection in self._all():
             connection.ask_for_life()
 
@@ -171,6 +183,8 @@ class Connections:
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
         await self.tasks.close()
+        if self._mapper is not None:
+            await self._mapper.close()
         await self.listener.close()
 
     # -- what D-Bus shows -----------------------------------------------------------------------------------------------------
@@ -334,6 +348,10 @@ class Connections:
         if certificate is None:
             raise LocalError(f"the certificate of device {device_id} is neither known nor on the DHT")
         return certificate
+
+    def _mapped_addresses(self) -> list[Address]:
+        external = self._mapper.external if self._mapper is not None else None
+        return [external] if external is not None else []
 
     def _all(self) -> list[Connection]:
         return [connection for device in self._devices.values() for connection in device.connections]

@@ -16,6 +16,7 @@ from jamid.net.candidates import Blob, Credentials
 from jamid.net.framing import Deframer
 from jamid.net.ice_agent import IceTcpAgent
 from jamid.net.mux_wire import MuxParser
+from jamid.net.port_mapping import natpmp, upnp
 from jamid.net.requests import parse_request
 
 DATA = Path(__file__).resolve().parents[2] / "data" / "net"
@@ -137,3 +138,30 @@ def test_agent_takes_any_message(messages: list[tuple[int, bytes]], controlling:
         agent.data_received(link)
         agent.tick(number * 0.1)
         agent.take()
+
+
+@given(st.one_of(st.binary(max_size=80), st.builds(lambda rest: b"\x02\x81\0\0" + rest, st.binary(max_size=80))))
+def test_router_port(data: bytes) -> None:
+    with contextlib.suppress(RemoteError):
+        natpmp.parse(data)
+
+
+_DESCRIPTION = (
+    "<root xmlns='urn:x'><device><serviceList><service><serviceType>urn:schemas-upnp-org:service:WANIPConnection:1</serviceType>"
+    "<controlURL>/ctl</controlURL></service></serviceList></device></root>"
+)
+
+
+@given(st.one_of(st.binary(max_size=200), spoiled([_DESCRIPTION.encode(), b"<a><errorCode>718</errorCode></a>"])))
+def test_router_documents(data: bytes) -> None:
+    with contextlib.suppress(RemoteError):
+        upnp.parse_description(data, "http://10.0.0.1:5000/root.xml")
+    with contextlib.suppress(RemoteError):
+        upnp.parse_soap(data)
+
+
+@given(st.text(max_size=60))
+def test_router_search(location: str) -> None:
+    with contextlib.suppress(RemoteError):
+        found = upnp.parse_search_response(f"HTTP/1.1 200 OK\r\nLOCATION: {location}\r\n\r\n".encode(), "10.0.0.1")
+        assert found.startswith("http")
