@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
             self._pump()
 
     def pause_writing(self) -> None:
-        _log.warning("the bus reads slowly: %d bytes wait, no further calls are taken until it has read them", limits.BUS_OUTGOING_HIGH)
+        _log.debug("the bus reads slowly: %d bytes wait, no further calls are taken until it has read them", limits.BUS_OUTGOING_HIGH)
         self._congested = True
         if self._transport is not None:
             self._transport.pause_reading()

@@ -51,11 +51,11 @@ class Documents:
     """The introspection document of every path of the daemon, parents included, for the API generations in LEVEL."""
 
     def __init__(self, contracts: Mapping[str, InterfaceContract], level: frozenset[str]) -> None:
-        self._contracts = {contract.path: contract for contract in contracts.values()}
+        self._contracts = {contract.path: contract for contract in contracts.values() if _has_members(contract, level)}
         self._level = level
         parts = ROOT_PATH.split("/")[1:]
         self._children = {"/" + "/".join(parts[:depth]): [parts[depth]] for depth in range(len(parts))}
-        self._children[ROOT_PATH] = sorted(contracts)
+        self._children[ROOT_PATH] = sorted(contract.name for contract in self._contracts.values())
 
     def __contains__(self, path: str) -> bool:
         return path in self._contracts or path in self._children
@@ -65,6 +65,10 @@ class Documents:
         if path in self._children:
             return _parent(self._children[path])
         return f"{_DOCTYPE}<node>\n{_STANDARD}{_interface(self._contracts[path], self._level)}</node>\n"
+
+
+def _has_members(contract: InterfaceContract, level: frozenset[str]) -> bool:
+    return any(form.generations & level for forms in (*contract.methods.values(), *contract.signals.values()) for form in forms)
 
 
 def _parent(children: Iterable[str]) -> str:

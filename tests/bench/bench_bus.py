@@ -18,9 +18,12 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from jamid.bus import library
+from jamid.bus.connection import BusError
 from jamid.bus.interface import Interface
 from jamid.core.signals import CallStateChanged, SwarmLoaded, SwarmMessage
 from tests.private_bus import Client, PrivateBus, Recording, Served
@@ -127,6 +130,30 @@ def measure_encoding() -> None:
             print(f"  {name}: {what} encoded in {(time.perf_counter() - began) / rounds * 1e3:.3f} ms")
 
 
+async def measure_start(name: str, command: list[str]) -> None:
+    """Seconds from exec to the first reply, and resident memory a second later, best and worst of five."""
+    seconds, mebibytes = [], []
+    for _ in range(5):
+        with tempfile.TemporaryDirectory() as directory, PrivateBus(Path(directory)) as bus:
+            home = {"HOME": directory, "DBUS_SESSION_BUS_ADDRESS": bus.address, "PATH": os.environ["PATH"]}
+            client = await Client.connect(bus.address)
+            began = time.perf_counter()
+            process = subprocess.Popen(command, env=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            while True:
+                try:
+                    await client.call("ConfigurationManager.getAccountList")
+                    break
+                except BusError:
+                    await asyncio.sleep(0.002)
+            seconds.append(time.perf_counter() - began)
+            await asyncio.sleep(1)
+            mebibytes.append(psutil.Process(process.pid).memory_info().rss / 2**20)
+            await client.close()
+            process.terminate()
+            process.wait()
+    print(f"  {name:<46} {min(seconds):.2f} to {max(seconds):.2f} s, {min(mebibytes):.1f} to {max(mebibytes):.1f} MiB")
+
+
 async def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--serve", metavar="ADDRESS")
@@ -135,6 +162,11 @@ async def main() -> None:
     if options.serve:
         await serve(options.serve)
         return
+    real_is_here = shutil.which(options.real) is not None
+    print("from exec to the first reply; memory without accounts")
+    await measure_start("ours", [sys.executable, "-m", "jamid.app", "-p", "-c"])
+    if real_is_here:
+        await measure_start("the real daemon", [options.real, "-p", "-c"])
     print("marshalling")
     measure_encoding()
     with tempfile.TemporaryDirectory() as directory, PrivateBus(Path(directory)) as bus:
@@ -146,7 +178,7 @@ async def main() -> None:
         ours.wait()
         print("signals")
         await measure_signals(bus.address)
-    if shutil.which(options.real):
+    if real_is_here:
         with tempfile.TemporaryDirectory() as directory, PrivateBus(Path(directory)) as bus:
             home = {"HOME": directory, "DBUS_SESSION_BUS_ADDRESS": bus.address, "PATH": os.environ["PATH"]}
             real = subprocess.Popen([options.real, "-p"], env=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -144,6 +144,23 @@ async def test_garbage_from_the_bus_ends_the_connection(fake: FakeBus) -> None:
     await asyncio.wait_for(connection.closed, 1)
 
 
+async def test_message_that_is_not_understood_is_ignored(fake: FakeBus, caplog: pytest.LogCaptureFixture) -> None:
+    connection = await Connection.open(fake.address)
+    taken: list[str] = []
+    connection.on_call = lambda message: bool(taken.append(message.member))
+    call = wire.header(Kind.CALL, path="/a", interface="a.b", member="Ask", destination=":1.7").message(9, b"")
+    deep = wire.header(Kind.CALL, path="/a", interface="a.b", member="Deep", signature="v").message(10, b"\1v\0" * 200 + b"\1y\0\0")
+    assert fake.writer is not None
+    unknown_kind, odd_flags = bytearray(call), bytearray(call)
+    unknown_kind[1], odd_flags[2] = 77, 0xF0
+    fake.writer.write(bytes(unknown_kind) + deep + bytes(odd_flags) + call)
+    await asyncio.sleep(0.05)
+    assert not connection.closed.done()
+    assert taken[-1:] == ["Ask"]
+    assert "is not understood and ignored" in caplog.text
+    await connection.close()
+
+
 async def test_oversized_message_ends_the_connection(fake: FakeBus) -> None:
     connection = await Connection.open(fake.address)
     assert fake.writer is not None

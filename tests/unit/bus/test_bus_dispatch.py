@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import logging
 from typing import Any
 
@@ -88,8 +89,11 @@ class Part:
         return [{"sender": call.sender}]
 
 
-@pytest.fixture
-async def served(bus: str) -> Any:
+@pytest.fixture(params=["dbus_fast", "dbus_next"])
+async def served(bus: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
+    if importlib.util.find_spec(request.param) is None:
+        pytest.skip(f"{request.param} is not installed")
+    monkeypatch.setattr(library, "PREFERRED", (request.param,))
     part = Part()
     async with Served(bus, [Interface("ConfigurationManager", [part])]) as served:
         part.events = served.events

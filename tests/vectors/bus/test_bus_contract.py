@@ -71,7 +71,10 @@ def test_every_member_and_argument_is_documented() -> None:
 def test_introspection_shows_exactly_the_level(level: str) -> None:
     contracts = contract.load()
     documents = introspection.Documents(contracts, API_LEVELS[level])
+    assert (contracts["NetworkServiceManager"].path in documents) is (level != "13")
     for interface in contracts.values():
+        if interface.path not in documents:
+            continue
         shown = ElementTree.fromstring(documents[interface.path])
         element = next(one for one in shown.findall("interface") if one.get("name") == interface.full_name)
         for tag, members in (("method", interface.methods), ("signal", interface.signals)):
