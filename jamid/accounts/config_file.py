@@ -16,8 +16,18 @@ from jamid.core.errors import RemoteError
 
 CONFIG_FILE: Final = "config.yml"
 _PATH_KEYS: Final = frozenset({"TLS.certificateFile", "TLS.privateKeyFile", "TLS.certificateListFile"})
-_NOT_DETAILS: Final = frozenset({"type", "activeCodecs", "ringAccountReceipt", "ringAccountReceiptSignature", "Account.registeredName",
-                                 "Account.archivePath", "credential", "id"})
+_NOT_DETAILS: Final = frozenset(
+    {
+        "type",
+        "activeCodecs",
+        "ringAccountReceipt",
+        "ringAccountReceiptSignature",
+        "Account.registeredName",
+        "Account.archivePath",
+        "credential",
+        "id",
+    }
+)
 _LISTS_AS_TEXT: Final = frozenset({"defaultModerators"})
 
 

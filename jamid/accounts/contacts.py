@@ -144,13 +144,12 @@ class ContactList:
         """Takes over what another device knows: the entry with the latest date wins, equal ones share their confirmation."""
         old = self._contacts.get(uri, Contact())
         latest, theirs = max(old.added, old.removed), max(other.added, other.removed)
-        if theirs // 1000 > latest // 1000 or (theirs > latest and theirs // 1000 == latest // 1000 and theirs % 1000):
+        if latest // 1000 == theirs // 1000:  # older versions tell seconds only
+            removed = old.is_active and not other.is_active and other.removed
+            later = theirs > latest and theirs % 1000
+            new = other if removed or later else _shared(old, other)
+        elif theirs > latest:
             new = other
-        elif theirs // 1000 == latest // 1000:
-            new = replace(
-                old, confirmed=old.confirmed or (other.confirmed and old.is_active),
-                conversation_id=old.conversation_id or other.conversation_id,
-            )  # fmt: skip
         else:
             return Change.NONE
         return self._store(uri, old, new)
@@ -185,6 +184,12 @@ class ContactList:
             if new.is_banned:
                 change |= Change.BANNED
         return change
+
+
+def _shared(ours: Contact, theirs: Contact) -> Contact:
+    """Two entries of the same date: what either confirmed or named counts."""
+    confirmed = ours.confirmed or (theirs.confirmed and ours.is_active)
+    return replace(ours, confirmed=confirmed, conversation_id=ours.conversation_id or theirs.conversation_id)
 
 
 def parse_contacts(fields: Mapping[Any, Any]) -> dict[str, Contact]:

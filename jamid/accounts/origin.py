@@ -114,4 +114,3 @@ async def _open_file(path: Path, origin: Origin) -> tuple[Archive, ArchiveKey | 
     if data is None:
         raise LocalError(f"there is no archive at {path}")
     return await in_thread(open_archive, data, origin.password, origin.scheme)
-

@@ -85,9 +85,7 @@ class Presence:
 
     def subscriptions(self) -> list[dict[str, str]]:
         """What getSubscriptions answers."""
-        return [
-            {"Buddy": uri, "Status": "Online" if buddy.told else "Offline"} for uri, buddy in self._buddies.items() if buddy.subscribed
-        ]
+        return [{"Buddy": uri, "Status": "Online" if buddy.told else "Offline"} for uri, buddy in self._buddies.items() if buddy.subscribed]
 
     def status(self, uri: str) -> int:
         """0 offline or unknown, 1 announced, 2 connected."""

@@ -75,9 +75,7 @@ def check_peer_device(certificate: Certificate, now: datetime, revocations: Sequ
     return certificate.account_uri
 
 
-def check_own_device(
-    certificate: Certificate, account: Certificate, now: datetime, revocations: Sequence[RevocationList] = ()
-) -> None:
+def check_own_device(certificate: Certificate, account: Certificate, now: datetime, revocations: Sequence[RevocationList] = ()) -> None:
     """Checks that a device belongs to the own ACCOUNT; raises RemoteError with the reason."""
     if certificate.issuer is None or certificate.issuer.public_key != account.public_key:
         raise RemoteError(f"device {certificate.long_id.hex()[:16]} is not one of this account")

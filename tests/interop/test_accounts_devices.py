@@ -38,7 +38,9 @@ async def facts(driver: Driver, account: str) -> dict[str, object]:
     found = await driver.configuration.getAccountDetails(account)
     volatile = await driver.configuration.getVolatileAccountDetails(account)
     return {
-        "details": {key: found[key] for key in ("Account.username", "Account.alias", "Account.displayName", "Account.hostname", "RingNS.uri")},
+        "details": {
+            key: found[key] for key in ("Account.username", "Account.alias", "Account.displayName", "Account.hostname", "RingNS.uri")
+        },
         "device": volatile["Account.deviceID"],
         "devices": await driver.configuration.getKnownRingDevices(account),
         "contacts": sorted((c["id"], c["added"], c["conversationId"]) for c in await driver.configuration.getContacts(account)),
@@ -77,9 +79,7 @@ async def test_archive_of_the_real_daemon_opens_here_and_both_are_devices(lab: L
     file = str(lab.home("b") / "archive.gz")
     account_b, id_b = await real.add_account(f"{lab.address('d')}:4222", **{"Account.archivePassword": "b0bpass"})
     assert await real.configuration.exportToFile(account_b, file, "b0bpass") is True
-    account_a = await ours.configuration.addAccount(
-        details(lab) | {"Account.archivePath": file, "Account.archivePassword": "b0bpass"}
-    )
+    account_a = await ours.configuration.addAccount(details(lab) | {"Account.archivePath": file, "Account.archivePassword": "b0bpass"})
     await ours.announced(account_a)
     assert (await ours.configuration.getAccountDetails(account_a))["Account.username"] == id_b
     await ours.signal("knownDevicesChanged", lambda account, devices: account == account_a and len(devices) == 2, 20)

@@ -50,7 +50,7 @@ class TestTemplates:
         assert template("IAX") == {}
 
     def test_details_of_a_sip_account(self) -> None:
-        details, volatile, credentials = load("sip_details.json")
+        details, _volatile, credentials = load("sip_details.json")
         name, config = parse_sip_account(load_yaml_map((DATA / "dring_sip.yml").read_bytes())["accounts"][0])
         assert name == "a4ad96593f20570e"
         assert config.credentials == credentials
@@ -227,7 +227,9 @@ class TestMessages:
     def test_name_registration(self, archive: Archive) -> None:
         text = (DATA / "nameserver_register_request.txt").read_text()
         theirs = json.loads(text[text.index("{") :])
-        ours = json.loads(_registration_body("bobby", archive.account_key.public.id.hex(), eth_address(archive.eth_key), archive.account_key))
+        ours = json.loads(
+            _registration_body("bobby", archive.account_key.public.id.hex(), eth_address(archive.eth_key), archive.account_key)
+        )
         assert list(ours) == list(theirs)
         assert {name: len(value) for name, value in ours.items() if name != "publickey"} == {
             name: len(value) for name, value in theirs.items() if name != "publickey"
