@@ -83,6 +83,7 @@ class Call:
         """the one session, once there is only one"""
         self.early_legs: Callable[[], Sequence[Leg]] = tuple
         self.sound = MediaSession(call_id, account, around.audio)
+        self.sound.on_lost = self._path_lost
         self.changes = MediaChanges(self)
         self.talk = Talk(self, around.transfer)
         self.tasks = Tasks(f"call {call_id}")
@@ -189,6 +190,12 @@ class Call:
 
     def publish(self, event: object) -> None:
         self.around.events.publish(event)
+
+    def _path_lost(self) -> None:
+        _log.warning("call %s: the peer's media is gone", self.id)
+        if self.leg is not None:
+            self.leg.hang_up()
+        self.end(Ending.LOST)
 
     # -- media -------------------------------------------------------------------------------------------------------
     def tell_media(self, *, success: bool = True) -> None:

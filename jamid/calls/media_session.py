@@ -31,8 +31,6 @@ class MediaSession:
         self._tasks = Tasks(f"media of call {call_id}")
         self._ice: MediaIce | None = None
         self._next: MediaIce | None = None
-        self._next_controlling = False
-        self._next_components = 0
         self.streams: dict[str, AudioStream] = {}
         """by label"""
         self.agreed: list[AgreedStream] = []
@@ -40,13 +38,17 @@ class MediaSession:
         self.connecting = False
         self.started = False
         """whether media has flowed or could have"""
+        self.on_lost: Callable[[], None] = lambda: None
+        """called when the path in use is gone"""
         self._closed = False
 
     async def prepare(self, components: int, *, controlling: bool) -> IceDescription:
         """Gathers a new ICE session for the next offer or answer, which describes it; raises ConnectionError."""
         await self._discard_next()
+        if self._closed:
+            raise ConnectionError("the call is over")
         ice = self._account.ice(components, controlling=controlling)
-        self._next, self._next_controlling, self._next_components = ice, controlling, components
+        self._next = ice
         try:
             async with asyncio.timeout(GATHER_SECONDS):
                 await ice.gather()
@@ -120,7 +122,7 @@ class MediaSession:
         held: bool,
         done: Callable[[ConnectionError | None], None],
     ) -> None:
-        ice, self._next = self._next, None
+        ice = self._next
         error: ConnectionError | None = None
         try:
             if ice is None:
@@ -132,8 +134,7 @@ class MediaSession:
             await self._move_to(ice, agreed, muted, sources, held)
         except (ConnectionError, TimeoutError, OSError) as caught:
             error = caught if isinstance(caught, ConnectionError) else ConnectionError(str(caught) or "no media path was found in time")
-            if ice is not None:
-                await ice.close()
+            await self._discard_next()
         finally:
             self.connecting = False
         if not self._closed:
@@ -143,7 +144,8 @@ class MediaSession:
         self, ice: MediaIce, agreed: list[AgreedStream], muted: Callable[[str], bool], sources: Callable[[str], str], held: bool
     ) -> None:
         old_streams, old_ice = self.streams, self._ice
-        self._ice, self.agreed, self.streams = ice, agreed, {}
+        self._ice, self._next, self.agreed, self.streams = ice, None, agreed, {}
+        ice.on_lost = self._lost
         for stream in old_streams.values():
             stream.close_soon()
         for each in agreed:
@@ -165,7 +167,12 @@ class MediaSession:
             self.streams[each.label] = self._open(ice, each, parameters)
         self.started = True
         if old_ice is not None:
+            old_ice.on_lost = None
             await old_ice.close()
+
+    def _lost(self) -> None:
+        if not self._closed and not self.connecting:
+            self.on_lost()
 
     def _open(self, ice: MediaIce, agreed: AgreedStream, parameters: AudioParameters) -> AudioStream:
         rtp, rtcp = agreed.components

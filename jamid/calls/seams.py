@@ -13,6 +13,9 @@ from jamid.sip.channels import SipChannels
 class MediaIce(Protocol):
     """One ICE session over UDP for the media of one call (`jamid.net.ice_udp.MediaIce`)."""
 
+    on_lost: Callable[[], None] | None
+    """called when the peer has not answered for half a minute"""
+
     @property
     def ufrag(self) -> str: ...
     @property

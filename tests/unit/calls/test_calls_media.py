@@ -360,3 +360,11 @@ async def test_impossible_offers_are_refused(lab, settle, change, status):
     assert b.calls.ids("") == []
 
 
+
+
+async def test_a_vanished_peer_ends_the_call(talk, settle):
+    a, b, *_ = talk
+    a.account.ices[-1].on_lost()
+    await settle()
+    assert a.states() == [("FAILURE", 104), ("OVER", 0)]
+    assert b.states() == [("HUNGUP", 103), ("OVER", 0)]
