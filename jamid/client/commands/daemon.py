@@ -17,7 +17,7 @@ def add_commands(topics: Any) -> None:
     verb = topic(topics, "event", "everything the daemon tells")
     verb("follow", follow, "print each D-Bus signal, for ever")
     verb = topic(topics, "completion", "shell completion")
-    verb("bash", completion, "print the completion for bash: source <(jami completion bash)")
+    verb("bash", None, "print the completion for bash: source <(jami completion bash)").set_defaults(offline=completion)
 
 
 async def ping(context: Context) -> None:
@@ -39,7 +39,7 @@ async def follow(context: Context) -> None:
         end()
 
 
-async def completion(context: Context) -> None:
+def completion() -> None:
     from jamid.client.commands.completion import bash
 
-    context.output.one({"bash": bash()}, bash())
+    print(bash())

@@ -65,6 +65,9 @@ def run(words: Sequence[str]) -> int:
     if not hasattr(arguments, "command"):
         parser().print_help()
         return USAGE
+    if hasattr(arguments, "offline"):
+        arguments.offline()
+        return OK
     try:
         return asyncio.run(_run(arguments))
     except KeyboardInterrupt:
