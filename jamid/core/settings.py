@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -269,7 +268,7 @@ def _read_backup(path: Path) -> Tree | None:
 
 def _keep_backup(path: Path) -> None:
     try:
-        shutil.copyfile(path, path.with_name(path.name + ".bak"))
+        path.with_name(path.name + ".bak").write_bytes(path.read_bytes())
     except OSError as error:
         _log.warning("no backup of %s: %s", path, error.strerror)
 
