@@ -267,10 +267,14 @@ def _read_backup(path: Path) -> Tree | None:
 
 
 def _keep_backup(path: Path) -> None:
+    # Not a plain copy: SIP passwords are in it, so nobody else may read it.
+    backup = path.with_name(path.name + ".bak")
     try:
-        path.with_name(path.name + ".bak").write_bytes(path.read_bytes())
-    except OSError as error:
-        _log.warning("no backup of %s: %s", path, error.strerror)
+        data = path.read_bytes()
+        if read_if_present(backup, limits.STATE_FILE_BYTES) != data:
+            write_atomically(backup, data)
+    except (OSError, LocalError) as error:
+        _log.warning("no backup of %s: %s", path, error)
 
 
 def _with_defaults(document: Tree, defaults: Mapping[str, Any]) -> Tree:

@@ -74,6 +74,7 @@ def test_broken_file_is_set_aside_and_the_backup_read(broken: bytes, tmp_path: P
     good.save_now()
     Settings.load(path)
     path.write_bytes(broken)
+    assert path.with_name("dring.yml.bak").stat().st_mode & 0o777 == 0o600
     settings = Settings.load(path)
     assert settings.text("audio.recordPath") == "/kept"
     assert [file.read_bytes() for file in tmp_path.glob("dring.yml.broken-*")] == [broken]
