@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -39,8 +42,7 @@ def test_new_file_has_the_defaults_in_the_real_order(tmp_path: Path) -> None:
 def test_values_have_types(tmp_path: Path) -> None:
     path = tmp_path / "dring.yml"
     path.write_text(
-        "preferences: {historyLimit: many, ringingTimeout: 0x, order: 1234567890123456/ab/}\n"
-        "audio: {noiseReduce: off, volumeMic: 0.25}\n"
+        "preferences: {historyLimit: many, ringingTimeout: 0x, order: 1234567890123456/ab/}\naudio: {noiseReduce: off, volumeMic: 0.25}\n"
     )
     settings = Settings.load(path)
     assert settings.number("preferences.historyLimit") == 0
@@ -118,3 +120,37 @@ def test_yaml_scalars_stay_plain_where_the_real_reader_wants_them() -> None:
     assert dump_yaml({"flag": "true", "number": "30", "id": "0123456789012345", "none": "", "null": "null"}) == (
         b'flag: true\nnumber: 30\nid: 0123456789012345\nnone: ""\n"null": "null"\n'
     )
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from jamid.core.settings import Settings
+settings = Settings.load(Path(sys.argv[1]))
+print("ready", flush=True)
+number = 0
+while True:
+    number += 1
+    settings.set("preferences.historyLimit", number)
+    settings.set("audio.recordPath", "x" * (number % 5000))
+    settings.save_now()
+    print(number, flush=True)
+"""
+
+
+def test_file_is_whole_and_not_older_than_confirmed_after_a_kill(tmp_path: Path) -> None:
+    path = tmp_path / "dring.yml"
+    for delay in (0.0, 0.011, 0.023, 0.05):
+        process = subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE, text=True, cwd=Path(__file__).parents[3]
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        process.kill()
+        confirmed = [int(line) for line in process.stdout.read().split()]
+        process.wait()
+        process.stdout.close()
+        assert Settings.load(path).number("preferences.historyLimit") >= max(confirmed, default=0)
+        assert not list(tmp_path.glob("*.broken-*"))
+        path.unlink(missing_ok=True)
