@@ -92,7 +92,7 @@ class Demo:
                 f"{person.name} has an account, others can find it", f"jami account add --name {person.name} --bootstrap {dht} --wait"
             ):
                 settings = {"Account.hostname": dht, "Account.upnpEnabled": "false", "TURN.enable": "false"}
-                person.account = await person.jami.accounts.add(person.name, **settings)
+                person.account = await person.jami.accounts.add(person.name, details=settings)
                 person.uri = (await person.jami.accounts.wait_ready(person.account, STEP_SECONDS)).uri
         await self.meet()
         for sender, receiver, text in ((alice, bob, "Hello Bob!"), (bob, alice, "Hello Alice!")):

@@ -77,13 +77,15 @@ class Accounts:
                 return found[0]
         raise NotFoundError(f"no account, or more than one, is called {text!r}")
 
-    async def add(self, name: str, *, password: str = "", archive: Path | None = None, **details: str) -> str:
+    async def add(
+        self, name: str, *, password: str = "", archive: Path | None = None, details: Mapping[str, str] | None = None
+    ) -> str:
         """Makes a Jami account, or takes one from an exported ARCHIVE; its local id. Keys are made in the background: see `wait_ready`."""
         template = await self._connection.call(_INTERFACE, "getAccountTemplate", "s", "RING")
         wanted = {"Account.type": "RING", "Account.alias": name, "Account.displayName": name, "Account.archivePassword": password}
         if archive:
             wanted["Account.archivePath"] = absolute(archive)
-        account = await self._connection.call(_INTERFACE, "addAccount", "a{ss}", {**template, **wanted, **details})
+        account = await self._connection.call(_INTERFACE, "addAccount", "a{ss}", {**template, **wanted, **(details or {})})
         if not account:
             raise LocalError("the daemon made no account; its log says why")
         return str(account)

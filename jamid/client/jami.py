@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from jamid.client.accounts import Accounts
 from jamid.client.calls import Calls
@@ -18,6 +18,7 @@ from jamid.core.errors import NotFoundError
 from jamid.core.identifiers import bare_uri, is_account_uri
 
 E = TypeVar("E", bound=Event)
+F = TypeVar("F", bound=Event)
 
 
 class Jami:
@@ -47,7 +48,16 @@ class Jami:
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         await self.close()
 
-    def events(self, *kinds: type[E]) -> EventStream[E]:
+    @overload
+    def events(self, kind: type[E], /) -> EventStream[E]: ...
+
+    @overload
+    def events(self, kind: type[E], other: type[F], /) -> EventStream[E | F]: ...
+
+    @overload
+    def events(self, *kinds: type[Event]) -> EventStream[Event]: ...
+
+    def events(self, *kinds: type[Event]) -> EventStream[Any]:
         """A stream of the events of KINDS (all, without any): `async with jami.events(MessageReceived) as events: async for …`."""
         return EventStream(self.connection, kinds)
 

@@ -55,7 +55,7 @@ async def add(context: Context) -> None:
         details |= {"TURN.username": "ring", "TURN.password": "ring", "TURN.realm": "ring"}
     password = sys.stdin.readline().rstrip("\n") if arguments.password == "-" else arguments.password
     name = arguments.name or "jami"
-    account_id = await context.jami.accounts.add(name, password=password, archive=arguments.archive, **details)
+    account_id = await context.jami.accounts.add(name, password=password, archive=arguments.archive, details=details)
     if arguments.wait:
         account = await context.jami.accounts.wait_ready(account_id, arguments.timeout)
         context.output.one(account, f"{account.id} {account.uri}")
