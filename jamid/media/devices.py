@@ -67,9 +67,11 @@ class Devices:
         await self.prepare()
         if name == self.manager:
             return True
+        before = (self.manager, self._outputs, self._inputs)
         self._ready = asyncio.get_running_loop().create_task(self._find(name))
         await asyncio.shield(self._ready)
-        self._on_change()
+        if before != (self.manager, self._outputs, self._inputs):
+            self._on_change()
         return self.manager == name
 
     @property

@@ -40,7 +40,7 @@ class Recordings:
         directory = Path(self._settings.text("audio.recordPath") or os.environ.get("HOME") or Path.home())
         extension = ".webm" if video else ".ogg"
         path = directory / f"{name}{extension}"
-        if path.exists():
+        if path.exists() or any(sink.path == path for sink in self._sinks.values()):
             # As newer releases name all of theirs.
             path = directory / f"{name}.{int(wall % 1 * 1_000_000_000):09d}{extension}"
         title = time.strftime("Conversation at %Y-%m-%d %H:%M:%S", time.localtime(wall))

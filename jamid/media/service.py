@@ -195,7 +195,7 @@ class Media:
         if self.engine.running:
             self._hold_capture()
 
-    def set_meter(self, buffer: str, active: bool) -> None:
+    def set_meter(self, buffer: str, *, active: bool) -> None:
         """Starts or ends `audioMeter` signals of a buffer ("" is every one): a stream's id or `audiolayer_id`, the input."""
         if active and len(self._meters) < limits.METERED_BUFFERS:
             self._meters.add(buffer)
@@ -203,15 +203,8 @@ class Media:
             self._meters.discard(buffer)
             if not buffer:
                 self._meters.clear()
-        if not self.engine.running:
-            return
-        meters = set(self._meters)
-
-        def apply(graph: Graph) -> None:
-            graph.meters = meters
-            graph.on_meter = self._meter
-
-        self.engine.command(apply)
+        if self.engine.running:
+            self._apply_meters()
 
     def meter_active(self, buffer: str) -> bool:
         """Whether levels of a buffer are told ("": of any)."""
@@ -228,7 +221,7 @@ class Media:
         self._apply_devices()
         self._apply_levels()
         self._hold_capture()
-        self.set_meter("", "" in self._meters)
+        self._apply_meters()
 
     async def _reselected(self) -> None:
         await self._settings.save()
@@ -301,6 +294,15 @@ class Media:
 
         def apply(graph: Graph) -> None:
             graph.capture_held = held
+
+        self.engine.command(apply)
+
+    def _apply_meters(self) -> None:
+        meters = set(self._meters)
+
+        def apply(graph: Graph) -> None:
+            graph.meters = meters
+            graph.on_meter = self._meter
 
         self.engine.command(apply)
 

@@ -51,9 +51,8 @@ async def _open_call(media: Media, number: int, source: str) -> list[AudioStream
     keys, ends, streams = (create_key(), create_key()), [(await _port(), await _port()) for _ in (0, 1)], []
     for end, (rtp, rtcp) in enumerate(ends):
         rtp.peer, rtcp.peer = ends[1 - end][0].address, ends[1 - end][1].address
-        parameters = AudioParameters(
-            f"{number}.{end}_audio_0", "opus", 48000, 104, 101, SrtpKeys(keys[end], keys[1 - end]), source=source if end == 0 else "tone:880"
-        )
+        own = source if end == 0 else "tone:880"
+        parameters = AudioParameters(f"{number}.{end}_audio_0", "opus", 48000, 104, 101, SrtpKeys(keys[end], keys[1 - end]), own)
         stream = media.open_stream(parameters, rtp, rtcp)
         rtp.receive, rtcp.receive = stream.receive_rtp, stream.receive_rtcp
         streams.append(stream)

@@ -105,7 +105,7 @@ class AudioPart:
         return self._media.meter_active(buffer)
 
     def setAudioMeterState(self, buffer: str, active: bool) -> None:
-        self._media.set_meter(buffer, active)
+        self._media.set_meter(buffer, active=active)
 
     async def _descriptions(self, kind: str) -> list[str]:
         await self._media.devices.prepare()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,7 +33,7 @@ def test_media_jitter_plays_in_order_and_nothing_twice(start: int, network: list
 @given(st.integers(0, 0xFFFF), arrivals)
 def test_media_jitter_recovers_only_from_the_direct_successor(start: int, network: list[tuple[int, int]]) -> None:
     _, turns = _play(start, network)
-    for (turn, payload), (following, next_payload) in zip(turns, turns[1:], strict=False):
+    for (turn, payload), (following, next_payload) in itertools.pairwise(turns):
         if turn is Turn.RECOVER and following is Turn.PLAY:
             assert payload == next_payload
 
