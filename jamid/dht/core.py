@@ -130,6 +130,10 @@ class DhtCore:
                 self._touch(search)
         self.update_status()
 
+    def is_solicited(self, message: Update) -> bool:
+        socket = self._sockets.get(message.socket)
+        return socket is not None and socket.node.id == message.sender
+
     def on_update(self, message: Update, node: RemoteNode) -> None:
         socket = self._sockets.get(message.socket)
         if socket is None or socket.node.id != node.id:

@@ -63,8 +63,8 @@ class Handler(Protocol):
         """NODE does not answer any more."""
         ...
 
-    def on_update(self, message: Update, node: RemoteNode) -> None:
-        """News for a subscription of ours."""
+    def is_solicited(self, message: Update) -> bool:
+        """Whether MESSAGE is news for a subscription of ours, which no rate limit may hold up."""
         ...
 
 
@@ -156,7 +156,8 @@ class Engine:
                 message = whole
             self._process(message, source, now)
             return
-        if not self._rate.accepts(source.host, now):
+        solicited = isinstance(message, Update) and self._handler.is_solicited(message)
+        if not solicited and not self._rate.accepts(source.host, now):
             self.statistics.refused += 1
             return
         if isinstance(message, Put | Update) and message.sizes:

@@ -68,11 +68,19 @@ def _finish_rounds(search: Search) -> None:
 
 def _finish_announces(search: Search) -> None:
     first = search.first_nodes(TARGET_NODES)
-    for value_id, operation in list(search.announces.items()):
-        if all((state := one.announced.get(value_id)) is not None and state.acked != NEVER for one in first):
-            if not operation.permanent:
-                search.withdraw(value_id)
-            operation.family_done(search.family, True)
+    for operation in list(search.announces.values()):
+        _finish_announce(search, operation, first)
+
+
+def _finish_announce(search: Search, operation: PutOperation, first: list[SearchNode]) -> None:
+    value_id = operation.value.id
+    for one in first:
+        state = one.announced.get(value_id)
+        if state is None or state.acked == NEVER:
+            return
+    if not operation.permanent:
+        search.withdraw(value_id)
+    operation.family_done(search.family, True)
 
 
 # -- asking
@@ -204,7 +212,7 @@ def _due(search: Search, operation: PutOperation, announced: Announced) -> float
 
 
 def _put(search: Search, one: SearchNode, operation: PutOperation, announced: Announced) -> None:
-    acked, refused, silent = _announce_callbacks(search, one, announced)
+    acked, refused, silent = _announce_callbacks(search, one, announced, operation.value.id)
     assert one.token is not None
     created = None if operation.permanent or operation.created is None else operation.created
     if created is not None and created >= int(search.timers.wall()):
@@ -214,7 +222,7 @@ def _put(search: Search, one: SearchNode, operation: PutOperation, announced: An
 
 def _probe(search: Search, one: SearchNode, operation: PutOperation, announced: Announced) -> None:
     """Before a value runs out at a node: refresh it if it is there, put it if not. A refresh alone is confirmed even when it is not."""
-    acked, refused, silent = _announce_callbacks(search, one, announced)
+    acked, refused, silent = _announce_callbacks(search, one, announced, operation.value.id)
 
     def missing(error: ErrorReply) -> None:
         if error.code == ErrorCode.NOT_FOUND and one.token is not None:
@@ -241,13 +249,18 @@ def _number(raw: object) -> int:
 
 
 def _announce_callbacks(
-    search: Search, one: SearchNode, announced: Announced
+    search: Search, one: SearchNode, announced: Announced, value_id: int
 ) -> tuple[Callable[[Reply], None], Callable[[ErrorReply], None], Callable[[], None]]:
     def acked(_reply: Reply) -> None:
         announced.pending = None
-        announced.acked = search.timers.now()
-        one.silent = False
-        step(search)
+        announced.acked = now = search.timers.now()
+        operation = search.announces.get(value_id)
+        if one.silent or operation is None or operation.permanent or not search.is_synced(now):
+            one.silent = False
+            step(search)
+        else:
+            # Nothing else changed: with many puts at the same key a whole step for each answer would be quadratic.
+            _finish_announce(search, operation, search.first_nodes(TARGET_NODES))
 
     def refused(error: ErrorReply) -> None:
         announced.pending = None
@@ -284,15 +297,16 @@ def _expire(search: Search) -> None:
 def _schedule(search: Search, now: float) -> None:
     when = math.inf
     if search.busy and not search.expired:
+        permanent = [operation for operation in search.announces.values() if operation.permanent]
         for one in search.first_nodes(TARGET_NODES):
             if one.synced(now):
                 when = min(when, one.token_time + SYNC_LIFETIME)
             for listened in one.listened.values():
                 if listened.pending is None and listened.refresh_at > now:
                     when = min(when, listened.refresh_at)
-            for value_id, announced in one.announced.items():
-                operation = search.announces.get(value_id)
-                if announced.pending is None and announced.acked != NEVER and operation is not None and operation.permanent:
+            for operation in permanent:
+                announced = one.announced.get(operation.value.id)
+                if announced is not None and announced.pending is None and announced.acked != NEVER:
                     due = _due(search, operation, announced)
                     if due > now:
                         when = min(when, due)
