@@ -18,6 +18,8 @@ _WRITE_HIGH: Final = 64 * 1024
 """bytes waiting in the process at which writers have to wait"""
 _NOT_SENT_LOW: Final = 64 * 1024
 """bytes waiting in the kernel, so that a small message is never behind more than these"""
+_DEAD_AFTER_MS: Final = 60_000
+"""unacknowledged bytes for so long mean that the peer is gone; a cut of 20 s is survived"""
 _receive_buffer = bytearray(256 * 1024)
 """Shared by all links: what is read is handled before the next read, and an idle connection needs no buffer of its own."""
 
@@ -76,6 +78,7 @@ class TcpLink(asyncio.BufferedProtocol):
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
             tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 4)
+            tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_AFTER_MS)
             tcp.setsockopt(socket.IPPROTO_TCP, getattr(socket, "TCP_NOTSENT_LOWAT", 25), _NOT_SENT_LOW)
 
     def get_buffer(self, sizehint: int) -> memoryview:

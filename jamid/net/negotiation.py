@@ -66,7 +66,8 @@ class Requester:
             future.set_exception(error)
 
     async def _try(self, device: Certificate, kind: str, *, may_repeat: bool) -> Connection:
-        connections = self._connections
+        connections, clock = self._connections, self._connections.clock
+        start = clock.monotonic()
         device_id = device.long_id.hex()
         session = IceTcpSession(connections.listener, connections.settings.ice, controlling=False)
         identifier = new_53_bit_id()
@@ -85,6 +86,7 @@ class Requester:
                 offering.cancel()
                 answered = answer.done()
                 if answered:
+                    _log.debug("request %d answered after %.3f s", identifier, clock.monotonic() - start)
                     remote, generation = answer.result()
                     hosts = [candidate.host for candidate in remote.candidates]
                     connections.hints.learn(device_id, generation=generation, hosts=hosts)
@@ -96,6 +98,7 @@ class Requester:
                 if not link_task.done():
                     raise _NoPathError(f"no way to device {device_id} was found", session.uses_relay)
                 link = link_task.result()
+                _log.debug("request %d: path found after %.3f s, answer seen: %s", identifier, clock.monotonic() - start, answered)
             finally:
                 link_task.cancel()
             connection = Connection(
@@ -130,7 +133,9 @@ class Requester:
 
     async def _put(self, device: Certificate, keys: list[OfferKey], value: Value) -> None:
         dht = self._connections.dht
+        start = self._connections.clock.monotonic()
         await asyncio.gather(*(dht.put_encrypted(key.key, device.public_key, value) for key in keys))
+        _log.debug("offer %d to %s is on the DHT after %.3f s", value.id, device.long_id, self._connections.clock.monotonic() - start)
 
 
 class Answerer:
@@ -188,6 +193,7 @@ class Answerer:
 
     async def _negotiate(self, sender: PublicKey, request: PeerRequest, generation: Generation) -> None:
         connections = self._connections
+        start = connections.clock.monotonic()
         remote = candidates.parse_blob(request.ice_message)
         device = await self._certificate(sender, generation)
         device_id = device.long_id.hex()
@@ -205,7 +211,9 @@ class Answerer:
             answer = PeerRequest(request.id, blob.encode(), is_answer=True)
             connections.tasks.spawn(self._put_answer(device, answer, generation), "put answer")
             await session.start(remote)
+            _log.debug("request %d of %s answered after %.3f s", request.id, device_id, connections.clock.monotonic() - start)
             link = await session.established(CHECK_SECONDS)
+            _log.debug("request %d of %s: path found after %.3f s", request.id, device_id, connections.clock.monotonic() - start)
             connection = Connection(
                 session, connections.context, connections, connections.clock, identifier=request.id, expected=device, server=False
             )

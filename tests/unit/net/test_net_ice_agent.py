@@ -87,7 +87,7 @@ def test_a_refused_host_is_not_tried_again() -> None:
 def test_direct_path_is_preferred_to_a_relayed_one() -> None:
     world = World()
     world.answerer.set_remote(Blob(world.requester.local, (passive("10.0.0.9", Kind.RELAY),)), 0.0)
-    world.run(0.2)
+    world.run(0.1)
     assert world.answerer.selected is None
     world.requester.set_remote(Blob(world.answerer.local, (passive("10.0.0.2"),)), world.now)
     world.run(0.5)
