@@ -139,7 +139,7 @@ class Conversing:
         events.subscribe(AccountOnline, self._online)
         events.subscribe(AccountOffline, lambda event: conversations.went_offline(event.account_id))
         events.subscribe(AccountRemoved, lambda event: self._later(conversations.remove_account(event.account_id), "remove"))
-        events.subscribe(DeviceAnnounced, lambda event: conversations.peer_announced(event.account_id, event.uri))
+        events.subscribe(DeviceAnnounced, self._announced)
         events.subscribe(
             ContactConfirmed, lambda event: conversations.contact_confirmed(event.account_id, event.uri, event.conversation_id)
         )
@@ -228,6 +228,9 @@ class Conversing:
         # At once when the conversations are loaded: a peer may open channels with its first connection.
         if not self._conversations.went_online(account_id):
             self._later(self._add_online(event.account), "online")
+
+    def _announced(self, event: DeviceAnnounced) -> None:
+        self._conversations.peer_announced(event.account_id, event.uri, event.certificate.long_id.hex())
 
     def _confirmed(self, event: ContactConfirmed) -> None:
         self._conversations.contact_confirmed(event.account_id, event.uri, event.conversation_id)

@@ -105,6 +105,7 @@ class AccountConversations:
 
     def went_offline(self) -> None:
         self.channels.close()
+        self.puller.close()
         self.notifier.close()
         self.routing.close()
 
@@ -243,16 +244,23 @@ class AccountConversations:
         if not merged:
             self.notifier.has(conversation, device, commits[-1].id)
         self.notifier.changed(conversation, except_device="" if merged else device)
+        self._look_again(conversation, device)
         if any(commit.message.startswith(b'{"action"') for commit in commits):
             self.tasks.spawn(self.membership.changed(conversation), "members")
 
     def _fetched(self, conversation: Conversation, peer: PeerDevice, commit: str) -> None:
         """A device of a member has everything up to COMMIT."""
         self.notifier.fetched(conversation, peer, commit)
+        self._look_again(conversation, peer.device_id)
         conversation.statuses.fetched(peer.account_uri, commit)
         self.profiles.peer_active(conversation, peer)
         if conversation.info.is_removed:
             asyncio.get_running_loop().call_later(_LEAVE_SECONDS, lambda: self.tasks.spawn(self.erase(conversation.id), "erase"))
+
+    def _look_again(self, conversation: Conversation, device: str) -> None:
+        """Devices of the older generation, which know no routing, may be unable to tell us of all they have."""
+        if not conversation.info.is_removed and not self.routing.knows(conversation.id, device):
+            self.puller.look_later(conversation, device)
 
     # -- peers --
 
@@ -265,10 +273,22 @@ class AccountConversations:
         self.notifier.disconnected(peer.device_id)
         self.routing.disconnected(peer.device_id)
 
-    def announced(self, uri: str) -> None:
+    def announced(self, uri: str, device: str) -> None:
         """A device of URI came online."""
         self.cloner.peer_seen(uri)
         self.notifier.announced(uri, self.shared_with(uri))
+        links = self.home.links
+        if links is not None and not links.connected(device) and device != self.home.device_id:
+            self.tasks.spawn(self._approach(uri, device), "approach")
+
+    async def _approach(self, uri: str, device: str) -> None:
+        """Looking for news at a device that came online connects us, and then either side tells the other everything."""
+        for conversation in self.shared_with(uri):
+            if conversation.is_here:
+                await conversation.load()
+                if conversation.role(uri) in (ADMIN, MEMBER):
+                    self.puller.pull(conversation, device)
+                    return
 
     async def _catch_up(self, peer: PeerDevice) -> None:
         uri = peer.account_uri

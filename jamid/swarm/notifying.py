@@ -97,6 +97,7 @@ class Notifier:
     def fetched(self, conversation: Conversation, peer: PeerDevice, commit: str) -> None:
         """DEVICE has everything up to COMMIT; if that is no longer the head it is told of the head at once."""
         target = self._targets.setdefault((conversation.id, peer.device_id), _Target())
+        _log.debug("%r device %s has %s", conversation, peer.device_id[:8], commit[:8])
         target.has = commit
         target.told_at = 0.0
         self._disarm(target)
@@ -137,6 +138,7 @@ class Notifier:
     # -- details --
 
     def _tell(self, conversation: Conversation, device: str, target: _Target, head: str) -> None:
+        _log.debug("%r device %s is told of %s", conversation, device[:8], head[:8])
         target.told = head
         target.told_at = asyncio.get_running_loop().time()
         self._tasks.spawn(self._send(device, self._text(conversation, head)), "notify")

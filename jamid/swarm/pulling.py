@@ -24,6 +24,10 @@ _MERGE_PAUSE: Final = 0.3
 """At most so long a device waits that has just merged, so that two that merge at the same time do not go on for ever."""
 _ROUNDS: Final = 16
 
+_LOOK_SECONDS: Final = 1.0
+"""So long after anything happened with a device of the older generation it is asked whether it has more: of two notifications that it
+sends to one account in a row the second can be lost."""
+
 Pulled = Callable[["Conversation", str, list[Commit]], None]
 
 
@@ -39,6 +43,22 @@ class Puller:
         self._wanted: dict[tuple[str, str], asyncio.Event] = {}
         """(conversation, commit) -> set when the fetch that should bring it has ended"""
         self._merged_at: dict[str, float] = {}
+        self._looking: dict[tuple[str, str], asyncio.TimerHandle] = {}
+
+    def look_later(self, conversation: Conversation, device: str) -> None:
+        """Asks DEVICE in a moment whether it has anything that it could not tell."""
+        key = conversation.id, device
+        if key not in self._looking:
+            self._looking[key] = asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look, conversation, device)
+
+    def _look(self, conversation: Conversation, device: str) -> None:
+        self._looking.pop((conversation.id, device), None)
+        self.pull(conversation, device)
+
+    def close(self) -> None:
+        for timer in self._looking.values():
+            timer.cancel()
+        self._looking.clear()
 
     def pull(self, conversation: Conversation, device: str, commit: str = "") -> None:
         """Fetches from DEVICE; COMMIT is what it told of, "" to look whether it has anything."""
@@ -46,6 +66,7 @@ class Puller:
         if key in self._running:
             self._running[key] = commit
             return
+        _log.debug("%r looking for %s at device %s", conversation, commit[:8] or "anything", device[:8])
         self._running[key] = None
         self._tasks.spawn(self._pull(conversation, device, commit), f"pull {conversation.id[:8]}")
 
@@ -114,5 +135,10 @@ class Puller:
         commits = await conversation.integrate(pack, head, device)
         if any(len(commit.parents) > 1 and commit.device == conversation.author.device for commit in commits):
             self._merged_at[conversation.id] = asyncio.get_running_loop().time()
+        _log.debug("%r device %s had %s: %d new commits, now at %s", conversation, device[:8], head[:8], len(commits), _head(conversation))
         if commits:
             self._pulled(conversation, device, commits)
+
+
+def _head(conversation: Conversation) -> str:
+    return conversation.facts.head[:8] if conversation.facts is not None else "nothing"

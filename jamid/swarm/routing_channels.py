@@ -47,6 +47,10 @@ class Routing:
             return
         self._account.tasks.spawn(self._serve(conversation, channel), "routing")
 
+    def knows(self, conversation: str, device: str) -> bool:
+        """Whether the device speaks the routing protocol: one of the newer generation."""
+        return device in self._channels.get(conversation, {})
+
     # -- what happens --
 
     def conversation_ready(self, conversation: Conversation, device: str) -> None:

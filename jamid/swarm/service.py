@@ -96,10 +96,10 @@ class Conversations:
         if account := self._accounts.get(account_id):
             account.disconnected(peer)
 
-    def peer_announced(self, account_id: str, uri: str) -> None:
+    def peer_announced(self, account_id: str, uri: str, device_id: str) -> None:
         """A device of URI came online."""
         if account := self._accounts.get(account_id):
-            account.announced(uri)
+            account.announced(uri, device_id)
 
     def instant_message(self, account_id: str, uri: str, device_id: str, payloads: Mapping[str, str]) -> None:
         """A device of URI sent something outside git."""
