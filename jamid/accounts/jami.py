@@ -16,6 +16,7 @@ from jamid.accounts.creation import Device
 from jamid.accounts.environment import Environment
 from jamid.accounts.events import AccountLoaded, DetailsChanged, DeviceAnnounced, OwnDeviceFound
 from jamid.accounts.linking import DeviceLinks
+from jamid.accounts.managed import Manager
 from jamid.accounts.messages import Messages
 from jamid.accounts.names import Lookup
 from jamid.accounts.own_devices import OwnDevices
@@ -64,6 +65,7 @@ class JamiAccount(Account):
         self.profile = OwnProfile(self)
         self.vault = Vault(self)
         self.links = DeviceLinks(self)
+        self.manager = Manager(self)
         environment.certificates.add_account(account_id, self.files.data / "certificates")
         self._unsubscribe = [
             environment.events.subscribe(DeviceAnnounced, self._peer_announced),
@@ -224,6 +226,7 @@ class JamiAccount(Account):
         await self.messages.close()
         await self._end_session()
         await self.tasks.close()
+        await self.manager.close()
         self.certificates.remove_account(self.id)
 
     # -- what others ask it --
@@ -267,7 +270,9 @@ class JamiAccount(Account):
 
     def search_user(self, query: str) -> bool:
         """Searches the directory of the account's management server; False without one."""
-        return False
+        if self.manager.is_used:
+            self.tasks.spawn(self.manager.search(query), "search")
+        return self.manager.is_used
 
     def drop_peer(self, uri: str) -> None:
         """Closes every connection with an account: it was banned."""

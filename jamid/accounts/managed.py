@@ -2,15 +2,113 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from jamid.core.errors import LocalError
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
+
+from jamid.accounts.creation import Device, generate_key
+from jamid.accounts.http import HttpClient
+from jamid.accounts.managed_client import AccessDenied, ManagementServer
+from jamid.accounts.receipt import Receipt
+from jamid.core.errors import JamidError, LocalError, RemoteError
+from jamid.core.signals import UserSearchEnded
+from jamid.core.tasks import in_thread
+from jamid.crypto.identity import Identity
+from jamid.crypto.keys import PrivateKey
 
 if TYPE_CHECKING:
     from jamid.accounts.jami import JamiAccount
     from jamid.accounts.origin import Origin
 
+_log = logging.getLogger(__name__)
+SEARCH_SUCCESS = 0
+SEARCH_ERROR = 3
+
+
+class Manager:
+    """What an account has to do with its management server."""
+
+    def __init__(self, account: JamiAccount) -> None:
+        self._account = account
+        self._http = HttpClient()
+        self._server: ManagementServer | None = None
+
+    @property
+    def is_used(self) -> bool:
+        """Whether the account belongs to a server at all."""
+        return bool(self._account.details["Account.managerUri"])
+
+    def server(self) -> ManagementServer:
+        """The server; logged in to with the device's certificate once there is one."""
+        if self._server is None:
+            self._server = ManagementServer(self._account.details["Account.managerUri"], self._http, self._account.clock)
+            if self._account.identity is not None:
+                details = self._account.details
+                self._server.use_identity(details["TLS.certificateFile"], details["TLS.privateKeyFile"])
+        return self._server
+
+    async def synchronise(self) -> None:
+        """Exchanges contacts and devices with the server; what fails is tried again at the next registration."""
+        account = self._account
+        try:
+            server = self.server()
+            merged = await server.sync_contacts(dict(account.contacts.contacts.items()))
+            await account.contacts.merge(merged, {})
+            changed = False
+            for device_id, (name, revoked) in (await server.devices()).items():
+                if revoked:
+                    await account.devices.forget(device_id)
+                elif device_id in account.devices.known:
+                    changed |= account.devices.known.learn(device_id, name)
+            if changed:
+                await account.devices.save()
+                account.devices.publish()
+        except JamidError as error:
+            _log.warning("[account=%s] no exchange with the account server: %s", account.id, error)
+
+    async def search(self, query: str) -> None:
+        """Searches the directory and publishes userSearchEnded."""
+        try:
+            found, status = await self.server().search(query), SEARCH_SUCCESS
+        except JamidError as error:
+            _log.warning("[account=%s] the directory cannot be searched: %s", self._account.id, error)
+            found, status = [], SEARCH_ERROR
+        self._account.events.publish(UserSearchEnded(self._account.id, status, query, found))
+
+    async def close(self) -> None:
+        await self._http.close()
+
 
 async def create_managed(account: JamiAccount, origin: Origin) -> None:
-    """Makes this installation a device of an account that lives at a server."""
-    raise LocalError("accounts of management servers are not supported yet")
+    """Makes this installation a device of an account that lives at a server; raises AccessDenied, HttpError or RemoteError."""
+    user = account.details["Account.managerUsername"]
+    if not user:
+        raise LocalError("Account.managerUsername is needed for an account of a management server")
+    key = await generate_key()
+    request = await in_thread(device_request, key)
+    enrolment = await account.manager.server().enrol(user, origin.password, request, account.device_name)
+    if enrolment.certificate.public_key != key.public:
+        raise RemoteError("the account server certified another key")
+    receipt = Receipt.parse(enrolment.receipt, enrolment.receipt_signature)
+    await in_thread(receipt.verify, enrolment.certificate)
+    account.details.update(enrolment.details)
+    if enrolment.name_server:
+        account.details.set("RingNS.uri", enrolment.name_server)
+    account.config.archive_path = ""
+    account.details.set("Account.archiveHasPassword", True)
+    await account.become(Device(Identity(key, enrolment.certificate), receipt))
+    await account.profile.set_if_absent(account.display_name, enrolment.photo)
+    account.manager.server().use_identity(account.details["TLS.certificateFile"], account.details["TLS.privateKeyFile"])
+
+
+def device_request(key: PrivateKey) -> bytes:
+    """The PEM certificate request of a device: its name and id, signed by its key."""
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Jami device"), x509.NameAttribute(NameOID.USER_ID, key.public.id.hex())])
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key.native, hashes.SHA512())
+    return request.public_bytes(serialization.Encoding.PEM)
+
+
+__all__ = ["AccessDenied", "Manager", "create_managed", "device_request"]

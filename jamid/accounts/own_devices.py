@@ -83,6 +83,8 @@ class OwnDevices:
 
     def contacts_changed(self) -> None:
         """Something that all devices of the account share changed: they are told soon, several changes in one message."""
+        if self._account.manager.is_used and self._account.is_online:
+            self._account.tasks.spawn(self._account.manager.synchronise(), "account server")
         if not self._sync_pending and self.others() and self._account.is_online:
             self._sync_pending = True
             self._account.tasks.spawn(self._sync_soon(), "sync")

@@ -166,6 +166,8 @@ class Session:
             self._account.publish_volatile()
             self._account.events.publish(AccountAnnounced(self._account.id))
             self._account.messages.retry_all()
+            if self._account.manager.is_used:
+                self._tasks.spawn(self._account.manager.synchronise(), "account server")
 
     # -- listening --
 

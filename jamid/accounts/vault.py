@@ -17,6 +17,7 @@ from jamid.accounts.archive import (
     open_archive,
     seal_archive,
 )
+from jamid.accounts.managed_client import AccessDenied
 from jamid.accounts.peers import revocation_value
 from jamid.core.errors import JamidError, LocalError, RemoteError
 from jamid.core.files import write_atomically
@@ -94,6 +95,8 @@ class Vault:
 
     async def _revoke(self, device_id: str, password: str, scheme: str) -> int:
         account = self._account
+        if account.manager.is_used:
+            return await self._revoke_at_server(device_id, password)
         certificate = await account.certificate_of(device_id)
         if certificate is None or certificate.account_uri != account.uri:
             return UNKNOWN_DEVICE
@@ -119,6 +122,18 @@ class Vault:
         if account.dht is not None:
             account.tasks.spawn(account.dht.put(InfoHash.from_hex(account.uri), revocation_value(revoked), permanent=True), "revoke")
         account.devices.contacts_changed()
+        return REVOKED
+
+    async def _revoke_at_server(self, device_id: str, password: str) -> int:
+        account = self._account
+        try:
+            await account.manager.server().revoke(account.details["Account.managerUsername"], password, device_id)
+        except AccessDenied:
+            return WRONG_PASSWORD
+        except JamidError as error:
+            _log.warning("[account=%s] device %s is not revoked: %s", account.id, device_id[:16], error)
+            return UNKNOWN_DEVICE
+        await account.devices.forget(device_id)
         return REVOKED
 
     async def _save(self, archive: Archive, key: ArchiveKey | None) -> bytes:

@@ -64,6 +64,9 @@ class NamesPart:
         self._accounts.environment.events.publish(signal)
 
     async def _register(self, account: JamiAccount, name: str, password: str, scheme: str) -> None:
+        if account.manager.is_used:
+            self._accounts.environment.events.publish(NameRegistrationEnded(account.id, int(Registration.ERROR), name))
+            return
         try:
             archive, _ = await account.vault.open(password, scheme)
         except JamidError:
