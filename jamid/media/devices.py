@@ -22,6 +22,9 @@ _log = logging.getLogger(__name__)
 
 MANAGERS: Final = ("alsa", "pulseaudio")
 """Interfaces, in the order in which clients are told."""
+PULSE: Final = "pulseaudio"
+LOOK_AGAIN_SECONDS: Final = 2.0
+"""Between two looks for a server that went away."""
 PLAYBACK, CAPTURE, RINGTONE = "devicePlayback", "deviceRecord", "deviceRingtone"
 _ALSA_KEYS = {PLAYBACK: "cardOut", CAPTURE: "cardIn", RINGTONE: "cardRing"}
 
@@ -47,20 +50,28 @@ class Devices:
         self._pulse: PulseServer | None = None
         self._ready: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._waiting: asyncio.Task[None] | None = None
         self._closed = False
 
     # -- interface ---------------------------------------------------------------------------------------------------------
     async def prepare(self) -> None:
-        """Finds the devices once; later changes are followed. Waits for the PulseAudio server for three seconds at most."""
-        if self._ready is None:
+        """Finds the devices once; later changes are followed. Waits for the PulseAudio server for three seconds at most.
+
+        A server that was not there the first time is looked for again each time.
+        """
+        wanted = self._settings.text("audio.audioApi")
+        appeared = self._ready is not None and self._ready.done() and wanted == PULSE and self.manager != PULSE and server_expected()
+        if self._ready is None or appeared:
             self._loop = asyncio.get_running_loop()
-            self._ready = self._loop.create_task(self._find(self._settings.text("audio.audioApi")))
+            self._ready = self._loop.create_task(self._find(wanted))
         await asyncio.shield(self._ready)
+        if appeared and self.manager == PULSE:
+            self._on_change()
 
     @property
     def manager(self) -> str:
         """The interface in use."""
-        return "pulseaudio" if self._pulse is not None and self._pulse.connected else "alsa"
+        return PULSE if self._pulse is not None and self._pulse.connected else "alsa"
 
     async def set_manager(self, name: str) -> bool:
         """Changes the interface; false when another one runs afterwards (what cannot run falls back to ALSA, as configured then)."""
@@ -70,6 +81,7 @@ class Devices:
         before = (self.manager, self._outputs, self._inputs)
         self._ready = asyncio.get_running_loop().create_task(self._find(name))
         await asyncio.shield(self._ready)
+        self._settings.set("audio.audioApi", self.manager)
         if before != (self.manager, self._outputs, self._inputs):
             self._on_change()
         return self.manager == name
@@ -118,8 +130,9 @@ class Devices:
     def close(self) -> None:
         """Follows the devices no longer."""
         self._closed = True
-        if self._ready is not None:
-            self._ready.cancel()
+        for task in (self._ready, self._waiting):
+            if task is not None:
+                task.cancel()
         if self._pulse is not None:
             self._pulse.close()
 
@@ -128,13 +141,10 @@ class Devices:
         if self._pulse is not None:
             self._pulse.close()
             self._pulse = None
-        if wanted == "pulseaudio" and server_expected():
+        if wanted == PULSE and server_expected():
             self._pulse = PulseServer(self._changed)
             if not await in_thread(self._pulse.connect):
                 self._pulse = None
-        manager = self.manager
-        if manager != self._settings.text("audio.audioApi"):
-            self._settings.set("audio.audioApi", manager)
         await self._list()
         if not self.present:
             _log.info("no audio device: calls are silent here unless JAMID_AUDIO_INPUT and JAMID_AUDIO_OUTPUT name files or pipes")
@@ -164,10 +174,16 @@ class Devices:
         if self._pulse.connected:
             self._outputs, self._inputs = _with_default(self._pulse.sinks), _with_default(self._pulse.sources)
         else:
-            _log.warning("the audio server is gone; calls go on in silence")
+            _log.warning("the audio server is gone; calls go on in silence until it is back")
             self._pulse = None
             self._outputs, self._inputs = [], []
+            self._waiting = asyncio.get_running_loop().create_task(self._until_back())
         self._on_change()
+
+    async def _until_back(self) -> None:
+        while self._settings.text("audio.audioApi") == PULSE and self.manager != PULSE:
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+            await self.prepare()
 
 
 def _with_default(devices: tuple[PulseDevice, ...]) -> list[Device]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from jamid.core.settings import Settings
 from jamid.core.signals import RecordPlaybackStopped, UpdatePlaybackScale
 from jamid.core.tasks import Tasks, in_thread
 from jamid.media.engine import AudioEngine
-from jamid.media.tones import CALL_WAITING, Tone, ToneGenerator, key_definition, tone_definition
+from jamid.media.tones import CALL_WAITING, CALL_WAITING_EVERY, Tone, ToneGenerator, key_definition, tone_definition
 
 if TYPE_CHECKING:
     from jamid.media.frames import Frame
@@ -38,6 +39,8 @@ class Listening:
         self._prepare = prepare
         self._ringing: dict[str, str] = {}
         self._ringback: set[str] = set()
+        self._waiting: set[str] = set()
+        self._beeping: asyncio.Task[None] | None = None
         self._asked_tone: str = ""
         self._ringtone = ""
         self._playing = ""
@@ -57,13 +60,16 @@ class Listening:
     def quiet(self, call_id: str) -> None:
         """The call rings no more, at either end."""
         self._ringback.discard(call_id)
+        self._waiting.discard(call_id)
         if self._ringing.pop(call_id, None) is not None and not self._ringing:
             self._stop_ringtone()
         self._update_tone()
 
-    def call_waiting(self) -> None:
-        """One beep: a call rings while another one is up."""
-        self._play_once(CALL_WAITING)
+    def wait(self, call_id: str) -> None:
+        """An incoming call rings while the user talks in another one: beeps now and then."""
+        self._waiting.add(call_id)
+        if self._beeping is None or self._beeping.done():
+            self._beeping = self._tasks.spawn(self._beep(), "call waiting")
 
     # -- the user ----------------------------------------------------------------------------------------------------------
     def telephone_tone(self, kind: int) -> None:
@@ -118,6 +124,7 @@ class Listening:
         """Ends everything."""
         self._playing = ""
         self._ringing.clear()
+        self._waiting.clear()
 
     # -- details -----------------------------------------------------------------------------------------------------------
     async def _start_ringing(self, call_id: str, path: str) -> None:
@@ -144,6 +151,12 @@ class Listening:
         # It may have stopped ringing while the player was made.
         if self._ringtone == file:
             self._engine.command(start)
+
+    async def _beep(self) -> None:
+        while self._waiting:
+            if self._settings.flag("voipPreferences.playTones"):
+                self._play_once(CALL_WAITING)
+            await asyncio.sleep(CALL_WAITING_EVERY)
 
     def _stop_ringtone(self) -> None:
         if self._ringtone:

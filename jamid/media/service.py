@@ -12,7 +12,7 @@ from jamid.core.clock import Clock, SystemClock
 from jamid.core.errors import LimitError, LocalError
 from jamid.core.events import Events
 from jamid.core.settings import Settings
-from jamid.core.signals import AudioDeviceEvent, AudioMeter, ErrorAlert, VolumeChanged
+from jamid.core.signals import AudioDeviceEvent, AudioMeter, ErrorAlert, OnRtcpReportReceived, VolumeChanged
 from jamid.core.tasks import Tasks
 from jamid.media.audio_stream import AudioParameters, AudioStream, Send
 from jamid.media.devices import CAPTURE, PLAYBACK, RINGTONE, Devices
@@ -45,6 +45,8 @@ class Media:
         self._prepared = False
         self._captures = 0
         self._streams = 0
+        self._processes = False
+        self._processing = (False, False)
         self._meters: set[str] = set()
         self.capture_muted = settings.flag("audio.captureMuted")
         self.playback_muted = settings.flag("audio.playbackMuted")
@@ -95,13 +97,21 @@ class Media:
         self.prepare()
         stream = AudioStream(parameters, self.engine, self._stream_closed)
         self._streams += 1
+        self._apply_processing()
         output = self._endpoint(OUTPUT_VARIABLE, "audio.outputSink", parse_output)
+
+        call_id = parameters.stream_id.partition("_")[0]
+
+        def told(statistics: AudioStatistics) -> None:
+            self._events.publish(OnRtcpReportReceived(call_id, statistics.as_report()))
+            if on_report is not None:
+                on_report(statistics)
 
         def start(graph: Graph) -> None:
             from jamid.media.session import AudioSession, StreamEvents
             from jamid.media.sinks import open_sink
 
-            events = StreamEvents(on_first_packet, on_dtmf, on_report, on_failure)
+            events = StreamEvents(on_first_packet, on_dtmf, told, on_failure)
             try:
                 session = AudioSession(stream, send_rtp, send_rtcp, events, graph, thread_safe=thread_safe)
                 if output.per_stream:
@@ -123,7 +133,13 @@ class Media:
 
     # -- what calls need besides -------------------------------------------------------------------------------------------
     def ringing(self, call_id: str, details: Mapping[str, str]) -> None:
-        """An incoming call of the account with DETAILS rings: its ringtone plays, or the ringback tone when it has none."""
+        """An incoming call of the account with DETAILS rings: its ringtone plays, or the ringback tone when it has none.
+
+        While the user talks in another call it is a beep now and then.
+        """
+        if self._streams:
+            self.listening.wait(call_id)
+            return
         enabled = details.get("Account.ringtoneEnabled", "true") == "true"
         self.listening.ring(call_id, details.get("Account.ringtonePath", "") if enabled else "")
 
@@ -254,26 +270,39 @@ class Media:
         pulse = self.devices.manager == "pulseaudio"
         names = {kind: self.devices.selected(kind).name if self.devices.list(kind) else None for kind in (CAPTURE, PLAYBACK, RINGTONE)}
         _log.debug("audio input %s, output %s, devices %s", source, output, names)
-        # The noise gate and gain control of a device are of no use to what a script sends.
-        processed = source.kind == "device" and names[CAPTURE] is not None
-        denoise = processed and self._settings.text("audio.noiseReduce") == "audioProcessor"
-        gain_control = processed and self._settings.flag("audio.automaticGainControl")
+        # Noise suppression and gain control are for microphones, not for what a script sends.
+        self._processes = source.kind == "device" and names[CAPTURE] is not None
+        self._processing = (False, False)
 
         def apply(graph: Graph) -> None:
-            from jamid.media.processing import create_processor
             from jamid.media.selected import SelectedInput, SelectedOutput, input_of, output_of
 
             graph.input.release()
             graph.output.close()
             if graph.ringtone_output is not None:
                 graph.ringtone_output.close()
-            graph.process = create_processor(denoise=denoise, gain_control=gain_control)
+            graph.process = None
             graph.input = SelectedInput(input_of(source, names[CAPTURE], pulse=pulse))
             graph.output = SelectedOutput(output_of(output, names[PLAYBACK], pulse=pulse), kept=output.kind == "file")
             if output.kind == "device" and names[RINGTONE] != names[PLAYBACK]:
                 graph.ringtone_output = SelectedOutput(output_of(output, names[RINGTONE], pulse=pulse))
             else:
                 graph.ringtone_output = None
+
+        self.engine.command(apply)
+        self._apply_processing()
+
+    def _apply_processing(self) -> None:
+        denoise = self._processes and self._settings.text("audio.noiseReduce") == "audioProcessor"
+        gain_control = self._processes and self._settings.flag("audio.automaticGainControl")
+        if (denoise, gain_control) == self._processing:
+            return
+        self._processing = (denoise, gain_control)
+
+        def apply(graph: Graph) -> None:
+            from jamid.media.processing import create_processor
+
+            graph.process = create_processor(denoise=denoise, gain_control=gain_control)
 
         self.engine.command(apply)
 

@@ -60,8 +60,9 @@ async def test_media_a_choice_is_kept_by_name_and_out_of_range_is_the_default(se
     assert (settings.text("audio.pulse.devicePlayback"), found.selected_index(PLAYBACK)) == ("", 0)
 
 
-async def test_media_hot_plug_is_told_and_a_vanished_device_is_the_default(settings: Settings) -> None:
+async def test_media_hot_plug_is_told_and_a_vanished_device_is_the_default(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     changes: list[int] = []
+    monkeypatch.setattr(devices, "LOOK_AGAIN_SECONDS", 0.01)
     found = Devices(settings, lambda: changes.append(1))
     await found.prepare()
     found.select(PLAYBACK, 2)
@@ -71,24 +72,33 @@ async def test_media_hot_plug_is_told_and_a_vanished_device_is_the_default(setti
     server.on_change()
     await _soon()
     assert (len(changes), found.selected(PLAYBACK).name) == (1, "")
+    monkeypatch.setattr(devices, "server_expected", lambda: False)
     server.connected = False
     server.on_change()
     await _soon()
     assert (found.manager, found.list(PLAYBACK), found.present) == ("alsa", [], False)
+    monkeypatch.setattr(devices, "server_expected", lambda: True)
+    await _soon()
+    assert (found.manager, len(found.list(PLAYBACK)), len(changes)) == ("pulseaudio", 3, 3)
+    found.close()
 
 
-async def test_media_without_a_server_alsa_is_used_and_configured(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_media_without_a_server_alsa_is_used_until_there_is_one(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(FakePulse, "reachable", False)
     monkeypatch.setattr("jamid.media.device_streams.list_devices", lambda: (["Card - 0"], []))
     found = Devices(settings, lambda: None)
     await found.prepare()
-    assert (found.manager, settings.text("audio.audioApi")) == ("alsa", "alsa")
+    assert (found.manager, settings.text("audio.audioApi")) == ("alsa", "pulseaudio")
     assert [device.description for device in found.list(PLAYBACK)] == ["Card - 0"]
-    assert not await found.set_manager("bogus")
-    assert await found.set_manager("alsa")
     monkeypatch.setattr(FakePulse, "reachable", True)
-    assert await found.set_manager("pulseaudio")
+    await found.prepare()
     assert found.list(PLAYBACK)[0].description == "default"
+    assert not await found.set_manager("bogus")
+    assert settings.text("audio.audioApi") == "alsa"
+    assert await found.set_manager("alsa")
+    assert await found.set_manager("pulseaudio")
+    assert settings.text("audio.audioApi") == "pulseaudio"
+    found.close()
 
 
 def test_media_a_server_is_expected_where_one_is_named_or_its_socket_is(tmp_path: Path) -> None:
