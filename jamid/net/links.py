@@ -14,9 +14,9 @@ from jamid.net.stun import Address
 
 _log = logging.getLogger(__name__)
 
-_WRITE_HIGH: Final = 64 * 1024
+_WRITE_HIGH: Final = 8 * 1024
 """bytes waiting in the process at which writers have to wait"""
-_NOT_SENT_LOW: Final = 64 * 1024
+_NOT_SENT_LOW: Final = 32 * 1024
 """bytes waiting in the kernel, so that a small message is never behind more than these"""
 _DEAD_AFTER_MS: Final = 60_000
 """unacknowledged bytes for so long mean that the peer is gone; a cut of 20 s is survived"""

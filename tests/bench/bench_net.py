@@ -1,6 +1,8 @@
 """Connections between two of ours, each in a process of its own: set-up time, bulk rate, message delay, memory of idle connections.
 
-    python -m tests.bench.bench_net [--size MIB] [--idle N]
+    python -m tests.bench.bench_net [--size MIB] [--idle N] [--other COMMAND]
+
+COMMAND, such as `ip netns exec other`, starts the second process somewhere else.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import pickle
 import socket
 import statistics
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -116,15 +119,25 @@ async def _serve(pipe: socket.socket) -> None:
     await asyncio.Event().wait()
 
 
+async def _bulk(connections: Connections, target: Certificate, size: int) -> float:
+    bulk = await connections.open(target, f"bulk:{size}")
+    block = os.urandom(_BLOCK)
+    start = time.perf_counter()
+    for _ in range(size // _BLOCK):
+        await bulk.write(block)
+    assert await bulk.read() == b"done"
+    return size / (time.perf_counter() - start) / 2**20
+
+
 def _memory() -> int:
     with open("/proc/self/statm", encoding="ascii") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
 
 
-async def _measure(pipe: socket.socket, size: int, idle: int, server: int) -> dict[str, float]:
+async def _measure(pipe: socket.socket, size: int, idle: int) -> dict[str, float]:
     connections = await _account("a", pipe)
     target: Certificate = load_identity("b").certificate
-    await asyncio.sleep(0.5)
+    await asyncio.sleep(2)
     setups = []
     for _ in range(10):
         start = time.perf_counter()
@@ -138,24 +151,26 @@ async def _measure(pipe: socket.socket, size: int, idle: int, server: int) -> di
         await channel.write(b"x" * 400)
         await channel.read()
         trips.append(time.perf_counter() - start)
-    bulk = await connections.open(target, f"bulk:{size}")
-    block = os.urandom(_BLOCK)
-    start = time.perf_counter()
-    for _ in range(size // _BLOCK):
-        await bulk.write(block)
-    assert await bulk.read() == b"done"
-    rate = size / (time.perf_counter() - start) / 2**20
+    rate = await _bulk(connections, target, size)
+    busy = asyncio.create_task(_bulk(connections, target, size))
+    await asyncio.sleep(0.2)
+    overtaking = []
+    while not busy.done():
+        start = time.perf_counter()
+        await channel.write(b"x" * 400)
+        await channel.read()
+        overtaking.append(time.perf_counter() - start)
+        await asyncio.sleep(0.005)
     result = {
         "setup_median_ms": statistics.median(setups) * 1000,
         "setup_max_ms": max(setups) * 1000,
         "round_trip_median_ms": statistics.median(trips) * 1000,
         "round_trip_p99_ms": sorted(trips)[int(len(trips) * 0.99)] * 1000,
         "bulk_mib_s": rate,
+        "round_trip_beside_bulk_median_ms": statistics.median(overtaking) * 1000,
+        "round_trip_beside_bulk_max_ms": max(overtaking) * 1000,
     }
     if idle:
-        import jamid.core.limits as limits
-
-        limits.CONNECTIONS_PER_DEVICE = 10_000  # type: ignore[misc]
         before = _memory()
         start = time.perf_counter()
         for _ in range(idle):
@@ -180,27 +195,30 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=512, help="MiB of bulk")
     parser.add_argument("--idle", type=int, default=0, help="idle connections to make")
     parser.add_argument("--uvloop", action="store_true")
+    parser.add_argument("--other", default="", help="command before that of the second process")
+    parser.add_argument("--serve", type=int, default=-1, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    ours, theirs = socket.socketpair()
-    child = os.fork()
-    if child == 0:
-        ours.close()
-        if options.idle:
-            import jamid.core.limits as limits
+    if options.idle:
+        import jamid.core.limits as limits
 
-            limits.CONNECTIONS_PER_DEVICE = 10_000  # type: ignore[misc]
-        _run(functools.partial(_serve, theirs), options.uvloop)
-        sys.exit(0)
+        limits.CONNECTIONS_PER_DEVICE = 10_000  # type: ignore[misc]
+    if options.serve >= 0:
+        _run(functools.partial(_serve, socket.socket(fileno=options.serve)), options.uvloop)
+        return
+    ours, theirs = socket.socketpair()
+    command = [*options.other.split(), sys.executable, "-m", __spec__.name, *sys.argv[1:], "--serve", str(theirs.fileno())]
+    child = subprocess.Popen(command, pass_fds=[theirs.fileno()])
     theirs.close()
     results: dict[str, float] = {}
 
     async def measure() -> None:
-        results.update(await _measure(ours, options.size * 2**20, options.idle, child))
+        results.update(await _measure(ours, options.size * 2**20, options.idle))
 
     try:
         _run(measure, options.uvloop)
     finally:
-        os.kill(child, 9)
+        child.kill()
+        child.wait()
     print(json.dumps({name: round(value, 3) for name, value in results.items()}, indent=1))
 
 
