@@ -192,6 +192,7 @@ class Daemon:
             # Clients of 2023 are told their codes unless there are none.
             Generation.G17 if self.options.api_level == "17" else Generation.G13,
             ringing_seconds=lambda: self.settings.number("preferences.ringingTimeout"),
+            always_record=lambda: self.settings.flag("audio.alwaysRecording"),
             auto_answer=self.options.auto_answer,
         )
 

@@ -25,13 +25,14 @@ from jamid.core.signals import (
     AudioMuted,
     CallStateChanged,
     MediaNegotiationStatus,
+    OnRtcpReportReceived,
     RecordingStateChanged,
     RecordPlaybackFilepath,
     RecordPlaybackStopped,
     VideoMuted,
 )
 from jamid.core.tasks import Tasks
-from jamid.sip.sessions import EndCause, Ended
+from jamid.sip.session_events import EndCause, Ended
 
 _log = logging.getLogger(__name__)
 
@@ -49,6 +50,7 @@ class Surroundings:
     generation: Generation
     """whose codes clients are told"""
     ringing_seconds: Callable[[], float] = lambda: 30.0
+    always_record: Callable[[], bool] = lambda: False
     auto_answer: bool = False
     """the daemon's option, besides the accounts' own"""
     over: Callable[[Call, Ending], None] = lambda call, ending: None
@@ -84,11 +86,13 @@ class Call:
         self.early_legs: Callable[[], Sequence[Leg]] = tuple
         self.sound = MediaSession(call_id, account, around.audio)
         self.sound.on_lost = self._path_lost
+        self.sound.on_figures = lambda figures: self.publish(OnRtcpReportReceived(self.id, figures.as_report()))
         self.changes = MediaChanges(self)
         self.talk = Talk(self, around.transfer)
         self.tasks = Tasks(f"call {call_id}")
         self.recording = ""
         """path of the recording under way"""
+        self._recording_wanted = False
         self.peer_muted = False
         self.peer_records = False
         self.peer_holds = False
@@ -269,16 +273,36 @@ class Call:
             leg.texts_sent += 1
 
     # -- recording ---------------------------------------------------------------------------------------------------
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the call is recorded, or will be as soon as there is sound."""
+        return bool(self.recording) or self._recording_wanted
+
     async def toggle_recording(self) -> bool:
-        """Begins or ends the recording; True when it runs now."""
+        """Begins or ends the recording; True when it runs now, or will with the first sound."""
+        if self._recording_wanted:
+            self._recording_wanted = False
+            return False
         if self.recording:
             path, self.recording = self.recording, ""
             await self.around.audio.stop_recording(self.id)
             self.send_info(recording_body(recording=False))
             self._tell_recording_stopped(path)
             return False
+        if not self.sound.streams:
+            self._recording_wanted = True
+            return True
+        return await self._start_recording()
+
+    def sound_started(self) -> None:
+        """Media flows: what waited for it begins."""
+        if (self._recording_wanted or self.around.always_record()) and not self.recording:
+            self._recording_wanted = False
+            self.tasks.spawn(self._start_recording(), "record")
+
+    async def _start_recording(self) -> bool:
         try:
-            self.recording = await self.around.audio.start_recording(self.id, self.sound.stream_ids())
+            self.recording = await self.around.audio.start_recording(self.id, [stream.id for stream in self.sound.streams.values()])
         except LocalError as error:
             _log.warning("call %s is not recorded: %s", self.id, error)
             return False

@@ -266,6 +266,7 @@ class MediaChanges:
         for each in call.media:
             call.sound.set_muted(each.label, each.muted)
         call.tell_media()
+        call.sound_started()
         self._next()
 
 

@@ -23,7 +23,8 @@ from jamid.sip.channels import SipChannels
 from jamid.sip.exchange import SipExchange
 from jamid.sip.offers import IceDescription, SdpAuthor
 from jamid.sip.sdp import parse_sdp
-from jamid.sip.sessions import EndCause, Ended, InviteSession
+from jamid.sip.session_events import EndCause, Ended
+from jamid.sip.sessions import InviteSession
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +125,8 @@ class Dialing:
         author = SdpAuthor(self._new_id(), exchange.path.local[0], answering=False, now=call.around.clock.time())
         leg = Leg(session, Negotiator(author, Formats.of_account(call.account.codecs)), self, call.talk)
         leg.over_old_channel = old
+        if old:
+            exchange.probe()
         self._legs.append(leg)
         try:
             session.call(leg.negotiator.offer(call.media, self._ice))

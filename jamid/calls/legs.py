@@ -6,7 +6,8 @@ from typing import Protocol
 
 from jamid.calls.negotiation import Negotiator
 from jamid.sip.exchange import SipExchange
-from jamid.sip.sessions import Ended, InviteSession
+from jamid.sip.session_events import Ended
+from jamid.sip.sessions import InviteSession
 
 
 class LegOwner(Protocol):

@@ -20,7 +20,8 @@ from jamid.core.signals import IncomingCallWithMedia, VideoMuted
 from jamid.sip.exchange import SipExchange
 from jamid.sip.offers import IceDescription, SdpAuthor
 from jamid.sip.sdp import SessionDescription, parse_sdp
-from jamid.sip.sessions import EndCause, Ended, InviteSession
+from jamid.sip.session_events import EndCause, Ended
+from jamid.sip.sessions import InviteSession
 
 _log = logging.getLogger(__name__)
 

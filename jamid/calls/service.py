@@ -219,7 +219,7 @@ class Calls:
 
     def is_recording(self, account_id: str, call_id: str) -> bool:
         call = self._find(account_id, call_id)
-        return call is not None and bool(call.recording)
+        return call is not None and call.is_recorded
 
     def conference_infos(self, account_id: str, call_id: str) -> list[dict[str, str]]:
         """What the host of the peer's conference last told."""

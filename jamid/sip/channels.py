@@ -52,6 +52,12 @@ class ChannelTransport:
             raise ConnectionError("the SIP channel is closed")
         self._channel.write_nowait(data)
 
+    def probe(self) -> None:
+        """Has the connection find out soon whether the peer is still there."""
+        ask = getattr(getattr(self._channel, "connection", None), "ask_for_life", None)
+        if ask is not None:
+            ask()
+
     async def read(self) -> bytes:
         return await self._channel.read(READ_BYTES)
 

@@ -62,6 +62,10 @@ class SipTransport(Protocol):
         """The next bytes, b"" at the end."""
         ...
 
+    def probe(self) -> None:
+        """Has the transport find out soon whether the peer is still there, if it can."""
+        ...
+
     def close(self) -> None: ...
 
 
@@ -133,6 +137,10 @@ class SipExchange:
     def sessions(self) -> int:
         """Dialogs open now."""
         return len(self._sessions)
+
+    def probe(self) -> None:
+        """Has a dead transport noticed soon, before something that a user waits for."""
+        self._transport.probe()
 
     def start(self) -> None:
         """Begins to read."""

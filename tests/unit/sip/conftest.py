@@ -12,7 +12,8 @@ import pytest
 from jamid.sip.dialogs import LocalParty, Path
 from jamid.sip.exchange import IncomingMessage, SipExchange
 from jamid.sip.messages import Message, parse_message
-from jamid.sip.sessions import Ended, InviteSession
+from jamid.sip.session_events import Ended
+from jamid.sip.sessions import InviteSession
 
 ALICE, BOB = "a" * 40, "b" * 40
 
@@ -33,6 +34,9 @@ class Pipe:
         self.written.append(parse_message(data))
         if not self.hold:
             self.far._inbox.put_nowait(data)
+
+    def probe(self) -> None:
+        return None
 
     async def read(self) -> bytes:
         return await self._inbox.get()

@@ -8,7 +8,8 @@ import pytest
 
 from jamid.core.errors import LocalError
 from jamid.sip.messages import Request, Response, parse_message
-from jamid.sip.sessions import InviteSession, SessionState
+from jamid.sip.session_events import SessionState
+from jamid.sip.sessions import InviteSession
 
 BOB = "b" * 40
 
