@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import time
+
 import pytest
 
+from tests.interop.driver import Driver
 from tests.interop.lab import Lab
-from tests.support.net.networks import NETWORKS, build, enter, path, send
+from tests.support.net.networks import NETWORKS, Player, build, enter, path, send
 
 pytestmark = pytest.mark.interop
 
@@ -28,3 +33,60 @@ async def test_real_daemon_opens_the_connection(lab: Lab) -> None:
     real, ours = await enter(lab, network)
     await send(real, ours, 20)
     await send(ours, real, 20)
+
+
+async def test_connection_survives_loss_and_a_cut(lab: Lab) -> None:
+    network = _BY_NAME["one network"]
+    build(lab, network, "real", "ours")
+    real, ours = await enter(lab, network)
+    await send(ours, real, 20)
+    await path(network, ours)
+    lab.loss("b", 5)
+    for _ in range(5):
+        await send(ours, real, 20)
+        await send(real, ours, 20)
+    lab.loss("b", 0)
+    before = await ours.driver.configuration.getConnectionList(ours.account, "")
+    lab.loss("b", 100)
+    sending = asyncio.create_task(send(ours, real, 50))
+    await asyncio.sleep(20)
+    lab.loss("b", 0)
+    await sending
+    after = await ours.driver.configuration.getConnectionList(ours.account, "")
+    assert {entry["id"] for entry in after} & {entry["id"] for entry in before}
+
+
+async def test_reconnects_after_a_kill_of_either_side(lab: Lab) -> None:
+    network = _BY_NAME["one network"]
+    build(lab, network, "real", "ours")
+    real, ours = await enter(lab, network)
+    await send(ours, real, 20)
+    await path(network, ours)
+    lab.stop("a", "jamid", signal.SIGKILL)
+    end = time.monotonic() + 10
+    while await ours.driver.configuration.getConnectionList(ours.account, ""):
+        assert time.monotonic() < end, "the killed peer is still shown as connected"
+        await asyncio.sleep(0.05)
+    lab.start_jamid("a")
+    back = await Driver.connect(lab.bus("a"), "a")
+    await back.signal("volatileAccountDetailsChanged", lambda account, details: details.get("Account.deviceAnnounced") == "true")
+    real = Player(back, real.account, real.uri)
+    await send(real, ours, 20)
+    await send(ours, real, 20)
+    await path(network, ours)
+
+
+@pytest.mark.parametrize(("a", "b", "meet"), [("ours", "ours 13", True), ("ours 17", "ours", True), ("ours 13", "ours 17", False)])
+async def test_daemons_of_one_generation(lab: Lab, a: str, b: str, meet: bool) -> None:
+    network = _BY_NAME["one network"]
+    build(lab, network, a, b)
+    one, other = await enter(lab, network)
+    sending = [asyncio.create_task(send(one, other, 12)), asyncio.create_task(send(other, one, 12))]
+    if meet:
+        assert await path(network, one) == "direct"
+    else:
+        with pytest.raises(TimeoutError, match="no connection"):
+            await path(network, one, other, seconds=8)
+    for task in sending:
+        task.cancel()
+    await asyncio.gather(*sending, return_exceptions=True)
