@@ -39,7 +39,7 @@ class NodeKey:
         for entry in details["Account.hostname"].replace(",", ";").split(";"):
             host = entry.strip()
             if host:
-                hosts.append(host if _has_port(host) else f"{host}:{_DEFAULT_PORT}")
+                hosts.append(_with_port(host))
         return cls(tuple(hosts), details.number("DHT.port"), details.flag("Account.peerDiscovery"))
 
 
@@ -154,7 +154,10 @@ class Lease:
         self._pool.release(self._key, self._shared)
 
 
-def _has_port(host: str) -> bool:
-    """Whether HOST ends in a port: `name:4222`, `[::1]:4222`, but not the bare IPv6 address `::1`."""
-    head, colon, port = host.rpartition(":")
-    return bool(colon) and port.isdigit() and (":" not in head or head.startswith("["))
+def _with_port(host: str) -> str:
+    """HOST as `name:port` or `[address]:port`, whichever form it came in."""
+    if host.startswith("["):
+        return host if "]:" in host else f"{host}:{_DEFAULT_PORT}"
+    if host.count(":") > 1:
+        return f"[{host}]:{_DEFAULT_PORT}"
+    return host if ":" in host else f"{host}:{_DEFAULT_PORT}"

@@ -7,7 +7,6 @@ import logging
 from typing import TYPE_CHECKING
 
 from jamid.accounts.archive import SCHEME_KEY, Archive, ArchiveKey
-from jamid.accounts.connecting import turn_server
 from jamid.accounts.creation import generate_key
 from jamid.accounts.linking_states import LinkEnded, LinkError, LinkState, Messages
 from jamid.accounts.linking_wire import SCHEME, LinkAddress
@@ -19,12 +18,11 @@ from jamid.core.tasks import in_thread
 from jamid.crypto.certificates import Certificate, create_account_certificate, create_ca, create_device_certificate
 from jamid.crypto.identity import Identity
 from jamid.crypto.keys import PrivateKey
-from jamid.net.connections import Connections, ConnectionSettings
-from jamid.net.ice_tcp import IceSettings
 
 if TYPE_CHECKING:
     from jamid.accounts.jami import JamiAccount
     from jamid.net.channels import Channel, Peer
+    from jamid.net.connections import Connections
 
 _log = logging.getLogger(__name__)
 _LINK_SECONDS = 300.0
@@ -51,6 +49,10 @@ class LinkTarget:
         """The archive; raises LinkEnded when it was refused or nobody came. DONE is told here only when it failed."""
         identity = await _temporary_identity()
         lease = self._account.environment.dht_pool.lease(self._account.details, identity)
+        from jamid.accounts.connecting import turn_server
+        from jamid.net.connections import Connections, ConnectionSettings
+        from jamid.net.ice_tcp import IceSettings
+
         connections: Connections | None = None
         try:
             await lease.start()

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import msgpack
 
@@ -193,7 +193,7 @@ class NameDirectory:
             _log.warning("the names of %s are not kept: %s", server, error)
 
     def _path(self, server: str) -> Path:
-        host = urlsplit(server).netloc or server
+        host = server.partition("://")[2].partition("/")[0]
         return self._cache_directory / re.sub(r"[^a-zA-Z0-9.:_-]", "_", host)
 
 
