@@ -304,7 +304,7 @@ ROUTING_MESSAGE_BYTES: Final = 64 * 1024
 """One message of a swarm:// channel; 58 to 200 bytes are usual."""
 TRANSFERS_SERVED: Final = 16
 """Files sent at a time per account; further requests are declined and tried again later by the peer."""
-PROFILE_BYTES: Final = 2 * 1024 * 1024
+MEMBER_PROFILE_BYTES: Final = 2 * 1024 * 1024
 """A vCard with its picture."""
 GIT_CHANNELS_PER_DEVICE: Final = 64
 """git:// channels one peer device may keep open towards us."""

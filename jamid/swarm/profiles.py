@@ -88,7 +88,7 @@ class Profiles:
 
     async def _read(self, uri: str) -> bytes:
         try:
-            return await in_thread(read_if_present, self._account.home.profile_path(uri), limits.PROFILE_BYTES) or b""
+            return await in_thread(read_if_present, self._account.home.profile_path(uri), limits.MEMBER_PROFILE_BYTES) or b""
         except LocalError as error:
             _log.warning("[account=%s] %s", self._account.home.id, error)
             return b""
@@ -109,8 +109,8 @@ class Profiles:
             async with asyncio.timeout(_SECONDS):
                 while piece := await channel.read():
                     data += piece
-                    if len(data) > limits.PROFILE_BYTES:
-                        raise RemoteError(f"the profile of {uri} is larger than {limits.PROFILE_BYTES} bytes")
+                    if len(data) > limits.MEMBER_PROFILE_BYTES:
+                        raise RemoteError(f"the profile of {uri} is larger than {limits.MEMBER_PROFILE_BYTES} bytes")
         except (RemoteError, TimeoutError, ConnectionError) as error:
             _log.info("[account=%s] no profile of %s: %s", self._account.home.id, uri, error or "it does not come")
             return

@@ -84,5 +84,5 @@ def _check_complete(overlay: Overlay, candidate: Commit, commit: Callable[[str],
             continue
         if entry.oid not in overlay:
             raise RuleError(candidate, "Malformed commit", f"the content of {path!r} is missing")
-        if len(read_as(overlay, entry.oid, BLOB)) > limits.PROFILE_BYTES:
+        if len(read_as(overlay, entry.oid, BLOB)) > limits.MEMBER_PROFILE_BYTES:
             raise RuleError(candidate, "Malformed commit", f"{path!r} is too large")
