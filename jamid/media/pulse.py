@@ -67,6 +67,7 @@ class PulseServer:
         self._lib: Any = None
         self._thread = threading.Thread(target=self._run, name="pulse", daemon=True)
         self._stale = True
+        self._listing = False
         self._pending: dict[bool, list[PulseDevice]] = {}
 
     def connect(self) -> bool:
@@ -103,8 +104,8 @@ class PulseServer:
                     self.connected = True
                     lib.pa_context_set_subscribe_callback(context, changed, None)
                     lib.pa_context_subscribe(context, _SINKS_AND_SOURCES, None, None)
-                if state == _READY and self._stale:
-                    self._stale = False
+                if state == _READY and self._stale and not self._listing:
+                    self._stale, self._listing = False, True
                     self._pending = {False: [], True: []}
                     lib.pa_context_get_sink_info_list(context, listed, None)
                     lib.pa_context_get_source_info_list(context, listed, 1)
@@ -126,11 +127,12 @@ class PulseServer:
             devices.append(PulseDevice((head.name or b"").decode(errors="replace"), (head.description or b"").decode(errors="replace")))
             return
         if not is_source:
-            self.sinks = tuple(devices)
             return
-        first, self.sources = not self._settled.is_set(), tuple(devices)
+        first, before = not self._settled.is_set(), (self.sinks, self.sources)
+        self.sinks, self.sources = tuple(self._pending[False]), tuple(devices)
+        self._listing = False
         self._settled.set()
-        if not first:
+        if not first and before != (self.sinks, self.sources):
             self._on_change()
 
     def _changed(self, _context: int, event: int, _index: int, _userdata: int | None) -> None:

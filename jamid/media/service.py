@@ -45,6 +45,7 @@ class Media:
         self._prepared = False
         self._captures = 0
         self._streams = 0
+        self._chosen: tuple[Any, ...] = ()
         self._processes = False
         self._processing = (False, False)
         self._meters: set[str] = set()
@@ -269,6 +270,10 @@ class Media:
         output = self._endpoint(OUTPUT_VARIABLE, "audio.outputSink", parse_output)
         pulse = self.devices.manager == "pulseaudio"
         names = {kind: self.devices.selected(kind).name if self.devices.list(kind) else None for kind in (CAPTURE, PLAYBACK, RINGTONE)}
+        chosen = (source, output, pulse, tuple(names.values()))
+        if chosen == self._chosen:
+            return
+        self._chosen = chosen
         _log.debug("audio input %s, output %s, devices %s", source, output, names)
         # Noise suppression and gain control are for microphones, not for what a script sends.
         self._processes = source.kind == "device" and names[CAPTURE] is not None
