@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import subprocess
+import sys
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -159,3 +162,16 @@ async def test_burst_of_one_turn_arrives_in_order_at_a_quick_and_a_slow_listener
         assert [arguments[1] for _, _, arguments in served.client.signals] == expected
         assert [arguments[1] for _, _, arguments in slow.signals] == expected
         await slow.close()
+
+
+def test_library_is_loaded_without_its_clients_and_still_whole_for_others() -> None:
+    code = """
+import sys
+from jamid.bus import library, wire
+body = wire.encode_body(library.load("dbus_fast"), "s", ["x"])
+assert "dbus_fast.message_bus" not in sys.modules and "dbus_fast" not in sys.modules
+from dbus_fast import Message
+from dbus_fast.aio import MessageBus
+assert library.load("dbus_fast").encode_body("s", ["x"]) == body
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
