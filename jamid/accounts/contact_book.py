@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -89,10 +90,15 @@ class ContactBook:
         if len(payload) > limits.TRUST_REQUEST_BYTES:
             _log.warning("[account=%s] the profile of %d bytes is too large for a contact request", self._account.id, len(payload))
             payload = b""
-        await in_thread(write_atomically, self._payload_path(uri), payload)
-        contact = await self._ensure(uri, confirmed=False)
+        looking = asyncio.ensure_future(self._account.devices_of(uri))  # while the conversation is being made
+        try:
+            await in_thread(write_atomically, self._payload_path(uri), payload)
+            contact = await self._ensure(uri, confirmed=False)
+        except BaseException:
+            looking.cancel()
+            raise
         if contact is not None and not contact.confirmed:
-            self._account.tasks.spawn(self._ask(uri, contact.conversation_id, payload), "ask")
+            self._account.tasks.spawn(self._ask(uri, contact, payload, looking), "ask")
 
     async def remove(self, uri: str, *, ban: bool) -> None:
         """Removes or bans a contact or a stranger; a waiting request of theirs goes too."""
@@ -288,13 +294,12 @@ class ContactBook:
         )  # fmt: skip
         self._account.events.publish(TrustRequestReceived(account_id, uri, conversation, request.payload, request.received))
 
-    async def _ask(self, uri: str, conversation_id: str, payload: bytes) -> None:
-        contact = self.contacts.get(uri)
-        invited = contact.added if contact is not None else self._account.now_ms()
-        await self._send(uri, TrustRequest(conversation_id, payload, invited=invited))
+    async def _ask(self, uri: str, contact: Contact, payload: bytes, looking: Awaitable[list[Certificate]]) -> None:
+        request = TrustRequest(contact.conversation_id, payload, invited=contact.added)
+        await self._send(uri, request, looking)
 
-    async def _send(self, uri: str, request: TrustRequest) -> None:
-        devices = await self._account.devices_of(uri)
+    async def _send(self, uri: str, request: TrustRequest, looking: Awaitable[list[Certificate]] | None = None) -> None:
+        devices = await (looking or self._account.devices_of(uri))
         if not devices:
             _log.info("[account=%s] %s is not announced now; it gets our message when it is", self._account.id, uri)
         await asyncio.gather(*(self._send_to_device(uri, device, request) for device in devices))
