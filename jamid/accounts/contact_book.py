@@ -99,6 +99,8 @@ class ContactBook:
             raise
         if contact is not None and not contact.confirmed:
             self._account.tasks.spawn(self._ask(uri, contact, payload, looking), "ask")
+        else:
+            looking.cancel()
 
     async def remove(self, uri: str, *, ban: bool) -> None:
         """Removes or bans a contact or a stranger; a waiting request of theirs goes too."""

@@ -93,9 +93,8 @@ async def many(count: int) -> None:
             memory, before = used(pid)
             await asyncio.sleep(60)
             _, after = used(pid)
-            print(
-                f"{count} accounts: {memory:.1f} MiB, {(memory - first) / (count - 1):.2f} MiB and {(after - before) / 60 / count * 100:.3f} % each"
-            )
+            each, share = (memory - first) / (count - 1), (after - before) / 60 / count * 100
+            print(f"{count} accounts: {memory:.1f} MiB, {each:.2f} MiB and {share:.3f} % of a core each")
     finally:
         lab.down()
 
