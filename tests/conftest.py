@@ -22,6 +22,13 @@ _WAITS = {
 _probe.functions = {name: function for name, function in _probe.functions.items() if name in _WAITS}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keeps tests with real peers in one process: two labs at once would starve each other's sound."""
+    for item in items:
+        if item.get_closest_marker("interop"):
+            item.add_marker(pytest.mark.xdist_group("interop"))
+
+
 @pytest.fixture(autouse=True)
 def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No test sees or changes the home, the buses or the sockets of whoever runs it."""

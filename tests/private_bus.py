@@ -113,7 +113,7 @@ class Client:
     async def wait_for(self, count: int, seconds: float = 5) -> list[tuple[str, str, list[Any]]]:
         """The signals, once there are COUNT of them."""
         async with asyncio.timeout(seconds):
-            while len(self.signals) < count:  # noqa: ASYNC110 - the signals are counted by many tests, none of which needs an event
+            while len(self.signals) < count:
                 await asyncio.sleep(0.005)
         return self.signals
 

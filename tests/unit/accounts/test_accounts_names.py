@@ -153,6 +153,7 @@ class TestHostileServers:
             (b"{}", 500, Lookup.ERROR),
             (b"{}", 302, Lookup.ERROR),
         ],
+        ids=range(10),
     )
     async def test_useless_answers(self, directory: NameDirectory, body: bytes, status: int, expected: Lookup) -> None:
         async def handler(request: web.Request) -> web.Response:

@@ -210,7 +210,7 @@ class FakeHome:
 
     async def wait(self, condition: Callable[[], object], seconds: float = 10) -> None:
         async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110 - tests ask many different things
+            while not condition():
                 await asyncio.sleep(0.005)
 
     def requested(self) -> list[str]:
