@@ -11,12 +11,14 @@ import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jamid.core.errors import LocalError
 from jamid.core.settings import Settings
 from jamid.core.tasks import in_thread
-from jamid.media.pulse import PulseDevice, PulseServer, server_expected
+
+if TYPE_CHECKING:
+    from jamid.media.pulse import PulseDevice, PulseServer
 
 _log = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ class Devices:
         A server that was not there the first time is looked for again each time.
         """
         wanted = self._settings.text("audio.audioApi")
-        appeared = self._ready is not None and self._ready.done() and wanted == PULSE and self.manager != PULSE and server_expected()
+        appeared = self._ready is not None and self._ready.done() and wanted == PULSE and self.manager != PULSE and _server_expected()
         if self._ready is None or appeared:
             self._loop = asyncio.get_running_loop()
             self._ready = self._loop.create_task(self._find(wanted))
@@ -141,7 +143,9 @@ class Devices:
         if self._pulse is not None:
             self._pulse.close()
             self._pulse = None
-        if wanted == PULSE and server_expected():
+        if wanted == PULSE and _server_expected():
+            from jamid.media.pulse import PulseServer
+
             self._pulse = PulseServer(self._changed)
             if not await in_thread(self._pulse.connect):
                 self._pulse = None
@@ -184,6 +188,13 @@ class Devices:
         while self._settings.text("audio.audioApi") == PULSE and self.manager != PULSE:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
             await self.prepare()
+
+
+def _server_expected() -> bool:
+    # Brings ctypes with it: not before somebody needs sound.
+    from jamid.media.pulse import server_expected
+
+    return server_expected()
 
 
 def _with_default(devices: tuple[PulseDevice, ...]) -> list[Device]:

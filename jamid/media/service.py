@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -29,6 +30,8 @@ _log = logging.getLogger(__name__)
 
 SPEAKER, MICROPHONE = "speaker", "mic"
 NO_PLAYBACK_DEVICE: Final = 0x0010
+REPORT_EVERY: Final = 5.0
+"""Seconds between two `onRtcpReportReceived` of a call."""
 _VOLUMES = {SPEAKER: "audio.volumeSpkr", MICROPHONE: "audio.volumeMic"}
 
 
@@ -45,6 +48,7 @@ class Media:
         self._prepared = False
         self._captures = 0
         self._streams = 0
+        self._reported: dict[str, float] = {}
         self._chosen: tuple[Any, ...] = ()
         self._processes = False
         self._processing = (False, False)
@@ -96,7 +100,7 @@ class Media:
         if self._streams >= limits.AUDIO_STREAMS:
             raise LimitError(f"{limits.AUDIO_STREAMS} audio streams are running")
         self.prepare()
-        stream = AudioStream(parameters, self.engine, self._stream_closed)
+        stream = AudioStream(parameters, self.engine, lambda: self._stream_closed(parameters.stream_id))
         self._streams += 1
         self._apply_processing()
         output = self._endpoint(OUTPUT_VARIABLE, "audio.outputSink", parse_output)
@@ -104,7 +108,10 @@ class Media:
         call_id = parameters.stream_id.partition("_")[0]
 
         def told(statistics: AudioStatistics) -> None:
-            self._events.publish(OnRtcpReportReceived(call_id, statistics.as_report()))
+            now = time.monotonic()
+            if now - self._reported.get(call_id, 0.0) >= REPORT_EVERY:
+                self._reported[call_id] = now
+                self._events.publish(OnRtcpReportReceived(call_id, statistics.as_report()))
             if on_report is not None:
                 on_report(statistics)
 
@@ -352,5 +359,6 @@ class Media:
         else:
             self.listening.key(key)
 
-    def _stream_closed(self) -> None:
+    def _stream_closed(self, stream_id: str) -> None:
         self._streams -= 1
+        self._reported.pop(stream_id.partition("_")[0], None)
