@@ -27,7 +27,7 @@ from jamid.dht.timers import Network, Timer, Timers
 from jamid.dht.tokens import Tokens
 from jamid.dht.types import ValueTypes
 from jamid.dht.values import WireValue
-from jamid.dht.wire import ZERO_ID, Request, Update
+from jamid.dht.wire import ZERO_ID, Reply, Request, Update
 
 _log = logging.getLogger(__name__)
 SUBSCRIPTION_LINGER: Final = 60.0
@@ -86,6 +86,8 @@ class DhtCore:
         """a search found nobody alive"""
         self.resolving = 0
         """bootstrap hosts whose addresses are being looked up"""
+        self.bootstrapped = False
+        """a bootstrap host has answered"""
         self._server = Server(self.engine, self.tables, self.storage, self.tokens, timers, self.on_update)
         self._subscriptions: dict[tuple[InfoHash, Query | None], Subscription] = {}
         self._subscribed: dict[InfoHash, list[Subscription]] = {}
@@ -192,7 +194,11 @@ class DhtCore:
             self._bootstrap_pings[family] -= 1
             self.update_status()
 
-        self.engine.ping(RemoteNode(ZERO_ID, address), lambda _reply: ended(), ended)
+        def answered(_reply: Reply) -> None:
+            self.bootstrapped = True
+            ended()
+
+        self.engine.ping(RemoteNode(ZERO_ID, address), answered, ended)
         self.update_status()
 
     def add_node(self, node_id: InfoHash, address: Address, *, ping: bool = False) -> None:

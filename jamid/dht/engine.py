@@ -381,6 +381,11 @@ class Engine:
         for cache in self.caches.values():
             cache.purge(now)
 
+    @property
+    def unfinished(self) -> int:
+        """Messages of which pieces are missing."""
+        return len(self._fragments)
+
     def purge_fragments(self) -> None:
         """Drops messages whose rest did not come."""
         self._fragments.purge(self._timers.now())

@@ -13,7 +13,6 @@ from jamid.dht.search import (
     LISTEN_NODES,
     NEVER,
     PARALLEL,
-    SYNC_LIFETIME,
     TARGET_NODES,
     Announced,
     Round,
@@ -126,7 +125,7 @@ def _ask(search: Search, one: SearchNode, running: Round | None) -> None:
         step(search)
 
     def silent() -> None:
-        one.silent = True
+        search.fell_silent(one)
         step(search)
 
     def failed() -> None:
@@ -179,7 +178,7 @@ def _listen(search: Search, one: SearchNode, subscription: Subscription) -> None
         step(search)
 
     def silent() -> None:
-        one.silent = True
+        search.fell_silent(one)
         step(search)
 
     assert one.token is not None
@@ -269,7 +268,7 @@ def _announce_callbacks(
         step(search)
 
     def silent() -> None:
-        one.silent = True
+        search.fell_silent(one)
         step(search)
 
     return acked, refused, silent
@@ -300,7 +299,7 @@ def _schedule(search: Search, now: float) -> None:
         permanent = [operation for operation in search.announces.values() if operation.permanent]
         for one in search.first_nodes(TARGET_NODES):
             if one.synced(now):
-                when = min(when, one.token_time + SYNC_LIFETIME)
+                when = min(when, one.token_until)
             for listened in one.listened.values():
                 if listened.pending is None and listened.refresh_at > now:
                     when = min(when, listened.refresh_at)

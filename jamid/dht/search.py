@@ -63,13 +63,13 @@ class Listened:
 class SearchNode:
     """A node as one search sees it."""
 
-    __slots__ = ("announced", "distance", "listened", "lookups", "node", "silent", "token", "token_time")
+    __slots__ = ("announced", "distance", "listened", "lookups", "node", "silent", "token", "token_until")
 
     def __init__(self, node: RemoteNode, distance: int) -> None:
         self.node = node
         self.distance = distance
         self.token: bytes | None = None
-        self.token_time = NEVER
+        self.token_until = NEVER
         self.silent = False
         self.lookups: dict[int, Pending] = {}
         """finds and gets in flight, by tid"""
@@ -81,7 +81,7 @@ class SearchNode:
         return self.silent or self.node.expired
 
     def synced(self, now: float) -> bool:
-        return not self.node.expired and self.token is not None and self.token_time > now - SYNC_LIFETIME
+        return not self.node.expired and self.token is not None and self.token_until > now
 
 
 class Round:
@@ -124,6 +124,8 @@ class Search:
         self.last_used = timers.now()
         self.expired = False
         """no node answers; nothing happens until somebody shows up"""
+        self.thinned = False
+        """nodes went bad, so that others which were too far are wanted now"""
         self.hops = 0
         """how far the nodes found so far are from those known at the start"""
         self._depths: dict[RemoteNode, int] = {}
@@ -233,13 +235,19 @@ class Search:
         if one is None:
             return False
         self._detach(one)
+        self.thinned = True
         return True
+
+    def fell_silent(self, one: SearchNode) -> None:
+        """A request to a node passed its first interval without an answer."""
+        one.silent = True
+        self.thinned = True
 
     def answered(self, one: SearchNode, reply: Reply) -> None:
         """A find or get of ours was answered."""
         one.silent = False
         one.token = reply.token
-        one.token_time = self.timers.now()
+        one.token_until = self.timers.now() + SYNC_LIFETIME
         depth = self._depths.get(one.node, 0)
         self.hops = max(self.hops, depth)
         cache = self._cache
@@ -250,11 +258,14 @@ class Search:
 
     def refill(self, now: float) -> None:
         """Looks among all known nodes when there are too few."""
-        if self._refilled > now - REFILL_PERIOD and self.nodes:
+        if self._refilled > now - REFILL_PERIOD and self.nodes and not self.thinned:
             return
-        if len(self.first_nodes(SEARCH_NODES)) < SEARCH_NODES:
+        self.thinned = False
+        missing = SEARCH_NODES - len(self.first_nodes(SEARCH_NODES))
+        if missing > 0:
             self._refilled = now
-            for node in self._cache.nearest(self.key, SEARCH_NODES, lambda node: not node.expired and not node.is_client):
+            listed = {one.node for one in self.nodes}
+            for node in self._cache.nearest(self.key, missing, lambda node: not (node.expired or node.is_client or node in listed)):
                 self.offer(node)
 
     def forget_tokens(self) -> None:

@@ -24,6 +24,7 @@ _GROWING: Final = 150.0
 _STORAGE_PERIOD: Final = 10 * 60.0
 _BOOTSTRAP_FIRST: Final = 10.0
 _BOOTSTRAP_MAX: Final = 24 * 3600.0
+_GREET_MAX: Final = 600.0
 _REVIVED_NODES: Final = 8
 """Nodes known from before that are greeted together with the bootstrap hosts."""
 
@@ -40,6 +41,8 @@ class Upkeep:
         self._bootstrap_delay = _BOOTSTRAP_FIRST
         self._searched_self: set[Family] = set()
         self._lost_at = NEVER
+        self._greet_at = NEVER
+        self._greet_delay = _BOOTSTRAP_FIRST
         core.on_lost = self._search_lost
 
     def start(self) -> None:
@@ -76,6 +79,7 @@ class Upkeep:
         """Our addresses changed, or a network came or went."""
         for one in self._core.settings.families if family is None else (family,):
             self._core.forget_network(one)
+        self._greet_delay = _BOOTSTRAP_FIRST
         if self._core.status is not Status.CONNECTED:
             self.bootstrap_now()
         self._schedule("confirm", (0.0, 0.0), self._confirm)
@@ -96,8 +100,18 @@ class Upkeep:
             self._maintain_buckets(table, family, now)
             if core.engine.sent_requests == before and table.grow_time > now - _GROWING:
                 self._maintain_neighbourhood(table)
+        self._greet_again(now)
         busy = core.engine.sent_requests != before
         self._schedule("confirm", _BUSY_CONFIRM if busy else _QUIET_CONFIRM, self._confirm)
+
+    def _greet_again(self, now: float) -> None:
+        """Newcomers who only know each other are no network: the hosts are greeted until one answers, and while there are few nodes."""
+        core = self._core
+        few = sum(map(len, core.tables.values())) < TARGET_NODES
+        if core.status is Status.CONNECTED and (few or not core.bootstrapped) and now >= self._greet_at:
+            self._greet_at = now + self._greet_delay
+            self._greet_delay = min(self._greet_delay * 2, _GREET_MAX)
+            self._on_bootstrap()
 
     def _maintain_buckets(self, table: RoutingTable, family: Family, now: float) -> None:
         for bucket in table.buckets:

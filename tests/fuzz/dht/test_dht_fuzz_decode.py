@@ -25,13 +25,25 @@ leaves = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(), st.binary(max_size=70), st.text(max_size=20),
     st.sampled_from([bytes(20), b"\x01" * 20, 0, 1, 2, 10, 65536, 2**32 - 1, 2**64 - 1]),
 )  # fmt: skip
-names = st.sampled_from("a r e u p y t v n s q id h target w token values fileds sa n4 n6 c vid sid ve exp re f o d dat body sig seq owner to type data utype pt".split())
+names = st.sampled_from([
+    "a", "r", "e", "u", "p", "y", "t", "v", "n", "s", "q", "id", "h", "target", "w", "token", "values", "fileds", "sa", "n4",
+    "n6", "c", "vid", "sid", "ve", "exp", "re", "f", "o", "d", "dat", "body", "sig", "seq", "owner", "to", "type", "data",
+    "utype", "pt",
+])  # fmt: skip
 trees = st.recursive(
     leaves, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(names | st.integers(0, 3), inner, max_size=8), max_leaves=30
 )
 requests = st.fixed_dictionaries(
     {"t": leaves, "q": st.sampled_from(["ping", "find", "get", "put", "listen", "refresh", "update", "x"]), "y": st.just("q")},
-    optional={"a": st.dictionaries(names, trees, max_size=8) | trees, "r": trees, "e": trees, "p": trees, "u": trees, "n": leaves, "v": leaves},
+    optional={
+        "a": st.dictionaries(names, trees, max_size=8) | trees,
+        "r": trees,
+        "e": trees,
+        "p": trees,
+        "u": trees,
+        "n": leaves,
+        "v": leaves,
+    },
 )
 
 
@@ -88,7 +100,12 @@ def test_deep_nesting_is_refused() -> None:
         check(opening * 20_000)
 
 
-@given(st.lists(st.tuples(requests, st.sampled_from(["10.0.0.9", "10.0.0.8", "127.0.0.1", "0.0.0.0", "224.0.0.1"]), st.integers(0, 65535)), max_size=30))
+@given(
+    st.lists(
+        st.tuples(requests, st.sampled_from(["10.0.0.9", "10.0.0.8", "127.0.0.1", "0.0.0.0", "224.0.0.1"]), st.integers(0, 65535)),
+        max_size=30,
+    )
+)
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large], deadline=None)
 def test_a_node_survives_any_sequence_of_packets(packets: list[tuple[Any, str, int]]) -> None:
     world = World(1)

@@ -11,7 +11,7 @@ from typing import Any
 
 from jamid.core.identifiers import InfoHash
 from jamid.dht.addresses import Address, Family
-from jamid.dht.core import CoreSettings, DhtCore
+from jamid.dht.core import CoreSettings, DhtCore, Status
 from jamid.dht.search import Search
 from jamid.dht.types import ValueTypes
 from jamid.dht.upkeep import Upkeep
@@ -45,14 +45,17 @@ class Link:
 class SimNode:
     """A node with its address, behind a NAT or not."""
 
-    def __init__(self, world: World, address: Address, core: DhtCore, upkeep: Upkeep, nat: bool) -> None:
-        self.world = world
-        self.address = address
+    def __init__(self, port: _Port, core: DhtCore, upkeep: Upkeep, nat: bool) -> None:
+        self.port = port
         self.core = core
         self.upkeep = upkeep
         self.nat = nat
         self.holes: set[tuple[str, int]] = set()
         self.alive = True
+
+    @property
+    def address(self) -> Address:
+        return self.port.address
 
 
 class _Port:
@@ -60,11 +63,11 @@ class _Port:
 
     def __init__(self, world: World, address: Address) -> None:
         self._world = world
-        self._address = address
+        self.address = address
 
     def send(self, packets: list[bytes], address: tuple[str, int]) -> bool:
         for packet in packets:
-            self._world.carry(packet, self._address, address)
+            self._world.carry(packet, self.address, address)
         return True
 
 
@@ -137,11 +140,12 @@ class World:
         rng = random.Random(self.rng.getrandbits(64))
         own_id = node_id or InfoHash(rng.randbytes(20))
         core_settings = CoreSettings(node_id=own_id, families=(Family.V4,), **settings)
-        core = DhtCore(core_settings, self, _Port(self, address), rng, self._types)
+        port = _Port(self, address)
+        core = DhtCore(core_settings, self, port, rng, self._types)
         target = bootstrap.address if bootstrap is not None else None
         upkeep = Upkeep(core, lambda: core.ping_address(target) if target is not None else None)
         core.on_status = upkeep.status_changed
-        node = self.nodes[address] = SimNode(self, address, core, upkeep, nat)
+        node = self.nodes[address] = SimNode(port, core, upkeep, nat)
         upkeep.start()
         if target is not None:
             core.ping_address(target)
@@ -154,11 +158,18 @@ class World:
         node.core.close()
         del self.nodes[node.address]
 
+    def move(self, node: SimNode, address: Address) -> None:
+        """The node sends and is reached from elsewhere now."""
+        del self.nodes[node.address]
+        node.port.address = address
+        self.nodes[address] = node
+
     def grow(self, count: int, interval: float = 0.05, **settings: Any) -> list[SimNode]:
-        """COUNT nodes that join one after the other through random earlier ones."""
+        """COUNT nodes that join one after the other through random earlier ones that have joined."""
         nodes: list[SimNode] = []
         for _ in range(count):
-            nodes.append(self.add(bootstrap=self.rng.choice(nodes) if nodes else None, **settings))
+            joined = [node for node in nodes[:64] if node.core.status is Status.CONNECTED] or nodes[:1]
+            nodes.append(self.add(bootstrap=self.rng.choice(joined) if joined else None, **settings))
             self.run(interval)
         return nodes
 
