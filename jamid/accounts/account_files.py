@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeVar
@@ -80,6 +79,8 @@ class AccountFiles:
 
     def remove(self) -> None:
         """Deletes everything of the account."""
+        import shutil  # rarely needed, and it brings the compressors with it
+
         for directory in (self.data, self.cache):
             try:
                 shutil.rmtree(directory)

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, cast
 
-import yaml
-
 from jamid.accounts.details import JAMI, PUSH_KEYS, SIP, AccountDetails, Detail, Kind
 from jamid.core.errors import RemoteError
 
@@ -73,8 +71,8 @@ def render_config(config: StoredConfig, directory: Path) -> bytes:
     if config.archive_path != "archive.gz":
         node["Account.archivePath"] = config.archive_path
     if config.receipt:
-        node["ringAccountReceipt"] = _Quoted(config.receipt)
-        node["ringAccountReceiptSignature"] = _Binary(config.receipt_signature)
+        node["ringAccountReceipt"] = Quoted(config.receipt)
+        node["ringAccountReceiptSignature"] = Binary(config.receipt_signature)
     return render_yaml(node)
 
 
@@ -102,11 +100,21 @@ def render_sip_account(account_id: str, config: StoredConfig) -> dict[str, Any]:
     return node
 
 
+class Quoted(str):
+    """Text that must be double-quoted: it is signed and must survive every reader."""
+
+
+class Binary(bytes):
+    """Bytes written as `!!binary "…"` on one line."""
+
+
 def load_yaml_map(data: bytes) -> dict[str, Any]:
     """A YAML map with every scalar as text, however it is spelled; raises RemoteError for anything else."""
+    from jamid.accounts import config_yaml  # PyYAML costs a daemon without accounts a mebibyte
+
     try:
-        node = yaml.load(data, Loader=_Loader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        node = config_yaml.load(data)
+    except (config_yaml.YAMLError, ValueError, RecursionError) as error:
         raise RemoteError(f"no YAML: {str(error)[:200]}") from None
     if node is None or node == "":
         return {}
@@ -117,8 +125,9 @@ def load_yaml_map(data: bytes) -> dict[str, Any]:
 
 def render_yaml(node: Mapping[str, Any]) -> bytes:
     """NODE as block-style YAML, keys in the order given, no line folded."""
-    text = yaml.dump(dict(node), Dumper=_Dumper, sort_keys=False, default_flow_style=False, width=2**31, allow_unicode=True)
-    return str(text).encode()
+    from jamid.accounts import config_yaml
+
+    return config_yaml.render(dict(node)).encode()
 
 
 def _read_details(node: Mapping[str, Any], config: StoredConfig) -> None:
@@ -200,34 +209,3 @@ def _relative(path: str, directory: Path) -> str:
         return str(Path(path).relative_to(directory)) if path else ""
     except ValueError:
         return path
-
-
-class _Quoted(str):
-    """Text that must be double-quoted: it is signed and must survive every reader."""
-
-
-class _Binary(bytes):
-    """Bytes written as `!!binary "…"` on one line."""
-
-
-class _Loader(yaml.BaseLoader):
-    """BaseLoader without aliases, so that a small file cannot expand into a huge one."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("aliases are not accepted")
-        return super().compose_node(parent, index)
-
-
-class _Dumper(yaml.SafeDumper):
-    """SafeDumper for the two kinds of scalars above, without anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:
-        return True
-
-
-_Dumper.add_representer(_Quoted, lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:str", str(value), style='"'))
-_Dumper.add_representer(
-    _Binary,
-    lambda dumper, value: dumper.represent_scalar("tag:yaml.org,2002:binary", base64.b64encode(value).decode(), style='"'),
-)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import os
 import re
 import sys
@@ -93,7 +92,9 @@ def _main_handler(options: Options, environment: Mapping[str, str], stream: Text
     journal = _is_journal(stream, environment)
     to_syslog = options.syslog or not (options.console or journal or stream.isatty())
     if to_syslog and os.path.exists(_SYSLOG_SOCKET):
-        syslog = logging.handlers.SysLogHandler(_SYSLOG_SOCKET, logging.handlers.SysLogHandler.LOG_DAEMON)
+        from logging.handlers import SysLogHandler  # brings pickle with it, for nothing but this
+
+        syslog = SysLogHandler(_SYSLOG_SOCKET, SysLogHandler.LOG_DAEMON)
         syslog.ident = "jamid: "
         syslog.setFormatter(_Masked("%(name)s: %(message)s"))
         return syslog

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping
 
 from jamid.core.errors import LimitError, RemoteError
@@ -21,6 +20,8 @@ def write_message(payloads: Mapping[str, str]) -> tuple[str, bytes]:
     if len(payloads) == 1:
         ((kind, text),) = payloads.items()
         return _header_type(kind), _bytes(text)
+    import uuid
+
     boundary = str(uuid.uuid4())
     body = b""
     for kind in sorted(payloads):

@@ -63,6 +63,13 @@ def set_aside(path: Path, reason: str) -> Path | None:
     return kept
 
 
+def remove_tree(directory: Path) -> None:
+    """Deletes DIRECTORY and all in it as far as possible; one that is not there is fine. Blocks."""
+    import shutil  # rarely needed, and it brings the compressors with it
+
+    shutil.rmtree(directory, ignore_errors=True)
+
+
 def _sync_directory(directory: Path) -> None:
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:

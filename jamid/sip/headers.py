@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -130,12 +129,12 @@ class Via:
 
 def new_branch() -> str:
     """A fresh transaction branch in the reference's form."""
-    return f"{BRANCH_PREFIX}Pj{uuid.uuid4()}"
+    return f"{BRANCH_PREFIX}Pj{_random_uuid()}"
 
 
 def new_tag() -> str:
     """A fresh tag or Call-ID: a lower-case UUID."""
-    return str(uuid.uuid4())
+    return _random_uuid()
 
 
 def address_of(message: Message, name: str) -> NameAddress:
@@ -207,3 +206,9 @@ def _quoted(text: str) -> tuple[str, str]:
             result.append(text[index])
             index += 1
     raise RemoteError(f"a quoted name without end: {text[:80]!r}")
+
+
+def _random_uuid() -> str:
+    import uuid  # brings the platform module with it
+
+    return str(uuid.uuid4())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from typing import Any, Final, Self
 
 from jamid.core import limits
 from jamid.core.errors import LocalError, NotFoundError, RemoteError
+from jamid.core.files import remove_tree
 from jamid.swarm import ancestry
 from jamid.swarm.ancestry import Node
 from jamid.swarm.commits import Commit, parse_commit
@@ -72,12 +72,12 @@ class Repository:
         if path.exists():
             # Renamed first: a half-deleted conversation must never be taken for a whole one.
             doomed = path.with_name(f".{path.name}.erased")
-            shutil.rmtree(doomed, ignore_errors=True)
+            remove_tree(doomed)
             try:
                 path.rename(doomed)
             except OSError as error:
                 raise LocalError(f"cannot remove {path}: {error.strerror}") from error
-            shutil.rmtree(doomed, ignore_errors=True)
+            remove_tree(doomed)
 
     # -- objects --
 

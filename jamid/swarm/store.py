@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jamid.core import limits
 from jamid.core.errors import LocalError
-from jamid.core.files import read_if_present, write_atomically
+from jamid.core.files import read_if_present, remove_tree, write_atomically
 from jamid.swarm import records
 from jamid.swarm.records import ConversationInfo, ConversationRequest, MemberStatus, WaitingFile
 
@@ -107,7 +106,7 @@ class Store:
         self._write(self.conversation_data(conversation) / "waiting", {key: value.to_map() for key, value in waiting.items()})
 
     def erase_conversation_data(self, conversation: str) -> None:
-        shutil.rmtree(self.conversation_data(conversation), ignore_errors=True)
+        remove_tree(self.conversation_data(conversation))
 
     def _read(self, path: Path) -> Any:
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jamid.core.settings import Settings
-from jamid.media import devices
+from jamid.media import devices, pulse
 from jamid.media.devices import CAPTURE, PLAYBACK, RINGTONE, Devices
 from jamid.media.pulse import PulseDevice, server_expected
 
@@ -32,8 +32,8 @@ class FakePulse:
 
 @pytest.fixture
 def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
-    monkeypatch.setattr(devices, "PulseServer", FakePulse)
-    monkeypatch.setattr(devices, "server_expected", lambda: True)
+    monkeypatch.setattr(pulse, "PulseServer", FakePulse)
+    monkeypatch.setattr(pulse, "server_expected", lambda: True)
     return Settings(tmp_path / "dring.yml")
 
 
@@ -72,12 +72,12 @@ async def test_media_hot_plug_is_told_and_a_vanished_device_is_the_default(setti
     server.on_change()
     await _soon()
     assert (len(changes), found.selected(PLAYBACK).name) == (1, "")
-    monkeypatch.setattr(devices, "server_expected", lambda: False)
+    monkeypatch.setattr(pulse, "server_expected", lambda: False)
     server.connected = False
     server.on_change()
     await _soon()
     assert (found.manager, found.list(PLAYBACK), found.present) == ("alsa", [], False)
-    monkeypatch.setattr(devices, "server_expected", lambda: True)
+    monkeypatch.setattr(pulse, "server_expected", lambda: True)
     await _soon()
     assert (found.manager, len(found.list(PLAYBACK)), len(changes)) == ("pulseaudio", 3, 3)
     found.close()
