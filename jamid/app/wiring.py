@@ -47,6 +47,7 @@ from jamid.bus.managers.recording import LocalRecorderPart, PlaybackPart
 from jamid.bus.managers.video import VideoPart
 from jamid.bus.service import BusService
 from jamid.calls.call import Surroundings
+from jamid.calls.conferences import Conferences
 from jamid.calls.service import Calls
 from jamid.core.clock import Clock, SystemClock
 from jamid.core.events import Events
@@ -129,7 +130,9 @@ class Daemon:
         self.media = Media(self.settings, self.events, clock=self.clock)
         self.calling = Calling(self.accounts, self.events)
         self.call_history = CommittedHistory(self.conversations)
-        self.calls = Calls(self.calling, self._surroundings())
+        around = self._surroundings()
+        self.calls = Calls(self.calling, around)
+        self.conferences = Conferences(self.calling, self.calls, around)
         self.calling.serve(self.calls)
         self.seams.carriers.append(self.calling)
         self.bus = BusService(options.bus, self._interfaces(), self.events, options.api_level, knows_account=self._knows_account)
@@ -152,12 +155,15 @@ class Daemon:
         return [
             Interface("Instance", [InstancePart(lambda: self._request_stop("the last client left"), persistent=self.options.persistent)]),
             Interface("ConfigurationManager", self._configuration_parts()),
-            Interface("CallManager", [CallsPart(self.calls), ConferencesPart(self.calls), PlaybackPart(self.media)]),
+            Interface("CallManager", self._call_parts()),
             Interface("PresenceManager", [PresencePart(self.accounts)]),
             Interface("VideoManager", [VideoPart(self.settings, self.events, self.media), LocalRecorderPart(self.media, self.events)]),
             Interface("PluginManagerInterface", [PluginsPart(self.settings)]),
             Interface("NetworkServiceManager", [NetworkServicesPart(self._knows_account)]),
         ]
+
+    def _call_parts(self) -> list[object]:
+        return [CallsPart(self.calls, self.conferences), ConferencesPart(self.conferences), PlaybackPart(self.media)]
 
     def _configuration_parts(self) -> list[object]:
         accounts = self.accounts

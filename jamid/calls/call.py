@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from jamid.calls.changes import MediaChanges
 from jamid.calls.generations import HISTORY_REASONS, Ending, last_words
@@ -55,8 +56,20 @@ class Surroundings:
     """the daemon's option, besides the accounts' own"""
     over: Callable[[Call, Ending], None] = lambda call, ending: None
     """called when a call has ended"""
+    answered: Callable[[Call], None] = lambda call: None
+    """called when a call has become current for the first time"""
     transfer: Callable[[Call, str], None] = lambda call, uri: None
     """called when the peer of a call hands us on to another account"""
+
+
+class Room(Protocol):
+    """The conference a call is part of, as far as the call has to tell it (`jamid.calls.conference`)."""
+
+    def remove(self, call: Call) -> None: ...
+    def changed(self) -> None: ...
+    def ordered(self, call: Call, text: str) -> None: ...
+    def said(self, call: Call, payloads: Mapping[str, str]) -> None: ...
+    def peer_recording(self, call: Call, recording: bool) -> None: ...
 
 
 class Call:
@@ -97,6 +110,10 @@ class Call:
         self.peer_records = False
         self.peer_holds = False
         self.conference = ""
+        """the id of the conference it is part of here"""
+        self.room: Room | None = None
+        self.wanted_with: list[str] = []
+        """calls that were placed to become a conference with this one"""
         self._texts: list[tuple[str, bytes]] = []
         self._word = "INACTIVE"
 
@@ -139,6 +156,7 @@ class Call:
         self.around.audio.quiet(self.id)
         self.answered_at = self.around.clock.time()
         self.move(state=CallState.ACTIVE, link=Link.CONNECTED)
+        self.around.answered(self)
 
     def end(self, ending: Ending, *, status: int = 0) -> None:
         """Ends the call for its client; whoever calls this has ended the SIP side, or leaves that to `leg.hang_up`."""

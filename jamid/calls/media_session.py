@@ -45,6 +45,8 @@ class MediaSession:
         """called when the path in use is gone"""
         self.on_figures: Callable[[AudioStatistics], None] = lambda figures: None
         """told how the sound does, every few seconds"""
+        self._room = ""
+        self._peer_muted = False
         self._report_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
@@ -86,6 +88,25 @@ class MediaSession:
         stream = self.streams.get(label)
         if stream is not None:
             stream.set_muted(muted)
+
+    def set_peer_muted(self, muted: bool) -> None:
+        """Drops what the peer says before anybody hears it."""
+        self._peer_muted = muted
+        for stream in self.streams.values():
+            stream.set_peer_muted(muted)
+
+    def join(self, room: str) -> None:
+        """Mixes the call's sound with that of a conference, also what comes after a re-INVITE."""
+        self._room = room
+        for stream in self.streams.values():
+            stream.join(room)
+
+    def leave(self) -> None:
+        """Back to the local user alone."""
+        self._room = ""
+        self.set_peer_muted(False)
+        for stream in self.streams.values():
+            stream.leave()
 
     def set_source(self, label: str, source: str) -> None:
         stream = self.streams.get(label)
@@ -192,6 +213,10 @@ class MediaSession:
     def _open(self, ice: MediaIce, agreed: AgreedStream, parameters: AudioParameters) -> AudioStream:
         rtp, rtcp = agreed.components
         stream = self._audio.open_stream(parameters, ice.sender(rtp), ice.sender(rtcp))
+        if self._room:
+            stream.join(self._room)
+        if self._peer_muted:
+            stream.set_peer_muted(True)
         ice.on_data(rtp, stream.receive_rtp)
         ice.on_data(rtcp, stream.receive_rtcp)
         return stream

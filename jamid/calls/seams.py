@@ -131,6 +131,10 @@ class CallAudio(Protocol):
         """Plays the tone of KEY to the user."""
         ...
 
+    def set_host(self, room: str, *, present: bool) -> None:
+        """Whether the local user takes part in a conference: is heard there and hears it."""
+        ...
+
     def telephone_tone(self, kind: int) -> None:
         """The dial tone (0) or the message tone (1); -1 for silence."""
         ...

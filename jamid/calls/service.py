@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from jamid.calls.call import Call, Surroundings
-from jamid.calls.conference_orders import active_order, hand_order, hang_up_order, layout_order, mute_order, stream_order
 from jamid.calls.details import call_details
 from jamid.calls.dialing import Dialing
 from jamid.calls.generations import Ending
-from jamid.calls.in_call_messages import CONFERENCE_ORDER
 from jamid.calls.media_control import DTMF_KEYS, DTMF_RELAY, dtmf_body
 from jamid.calls.media_maps import MediaAttribute, MediaType, from_maps, is_audio_only, labelled, to_maps
 from jamid.calls.ringing import Ringing, admit, wins_crossing
@@ -41,6 +39,8 @@ class Calls:
         self._ringing: dict[str, Ringing] = {}
         self._current = ""
         self._tasks = Tasks("calls")
+        self.on_ended: list[Callable[[Call], None]] = []
+        """called with every call that has ended"""
 
     # -- for the wiring ----------------------------------------------------------------------------------------------
     def serve(self, account: CallAccount, sip: SipChannels) -> None:
@@ -173,37 +173,6 @@ class Calls:
         """Plays the dial tone (0) or another; -1 ends it."""
         self._around.audio.telephone_tone(kind)
 
-    # -- orders to the host of a conference we are in ----------------------------------------------------------------
-    def order_layout(self, account_id: str, call_id: str, layout: int) -> None:
-        self._order(account_id, call_id, layout_order(layout))
-
-    def order_active(self, account_id: str, call_id: str, uri: str) -> None:
-        self._order(account_id, call_id, active_order(bare_uri(uri)))
-
-    def order_mute(self, account_id: str, call_id: str, uri: str, muted: bool) -> None:
-        self._order(account_id, call_id, mute_order(bare_uri(uri), muted))
-
-    def order_stream(self, account_id: str, call_id: str, uri: str, device: str, stream: str, action: str, value: bool) -> None:
-        self._order(account_id, call_id, stream_order(bare_uri(uri), device, stream, action, value))
-
-    def order_hand(self, account_id: str, call_id: str, uri: str, device: str, raised: bool, *, version: int | None = None) -> None:
-        """Without URI and DEVICE it is our own hand."""
-        call = self._find(account_id, call_id)
-        if call is not None:
-            host = call.talk.conference_version if version is None else version
-            order = hand_order(bare_uri(uri) or call.account.uri, device or call.account.device_id, raised, version=host)
-            self._order(account_id, call_id, order)
-
-    def order_hang_up(self, account_id: str, call_id: str, uri: str, device: str) -> None:
-        call = self._find(account_id, call_id)
-        if call is not None:
-            self._order(account_id, call_id, hang_up_order(bare_uri(uri), device, version=call.talk.conference_version))
-
-    def _order(self, account_id: str, call_id: str, order: str) -> None:
-        call = self._find(account_id, call_id)
-        if call is not None and call.leg is not None and call.link is Link.CONNECTED:
-            call.leg.session.send_message(CONFERENCE_ORDER, order.encode())
-
     # -- looking -----------------------------------------------------------------------------------------------------
     def details(self, account_id: str, call_id: str) -> dict[str, str]:
         call = self._find(account_id, call_id)
@@ -221,14 +190,14 @@ class Calls:
         call = self._find(account_id, call_id)
         return call is not None and call.is_recorded
 
-    def conference_infos(self, account_id: str, call_id: str) -> list[dict[str, str]]:
-        """What the host of the peer's conference last told."""
-        call = self._find(account_id, call_id)
-        return [dict(each) for each in call.talk.conference_infos] if call is not None else []
-
     def find(self, call_id: str) -> Call | None:
         """The call with this id."""
         return self._calls.get(call_id)
+
+    @property
+    def current(self) -> Call | None:
+        """The call the user last placed or answered."""
+        return self._calls.get(self._current)
 
     # -- details -----------------------------------------------------------------------------------------------------
     def _find(self, account_id: str, call_id: str) -> Call | None:
@@ -311,6 +280,8 @@ class Calls:
         if self._current == call.id:
             self._current = next((each.id for each in self._calls.values() if each.link is Link.CONNECTED), "")
         _log.info("[account=%s call=%s] over: %s", call.account.id, call.id, ending.value)
+        for tell in self.on_ended:
+            tell(call)
         self._tasks.spawn(call.close(), f"close {call.id}")
 
 

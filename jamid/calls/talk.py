@@ -65,9 +65,12 @@ class Talk:
         if CONFERENCE_INFO in payloads:
             self._take_infos(payloads.pop(CONFERENCE_INFO))
         if CONFERENCE_ORDER in payloads:
-            _log.debug("call %s: an order for a conference, which there is none of", call.id)
-            payloads.pop(CONFERENCE_ORDER)
-        if payloads:
+            order = payloads.pop(CONFERENCE_ORDER)
+            if call.room is not None:
+                call.room.ordered(call, order)
+        if payloads and call.room is not None:
+            call.room.said(call, payloads)
+        elif payloads:
             call.publish(IncomingMessage(call.account.id, call.id, call.peer_number, payloads))
 
     def referred(self, leg: Leg, refer_to: str) -> None:
@@ -88,8 +91,13 @@ class Talk:
         call = self._call
         if control.muted is not None:
             call.peer_muted = control.muted
+            if call.room is not None:
+                call.room.changed()
         elif control.recording is not None and control.recording != call.peer_records:
             call.peer_records = control.recording
+            if call.room is not None:
+                call.room.peer_recording(call, control.recording)
+                return
             call.publish(RemoteRecordingChanged(call.id, call.peer_number, control.recording))
 
     def _take_infos(self, text: str) -> None:

@@ -244,6 +244,14 @@ NAME_SERVER_CLIENTS: Final = 10_000
 """Client addresses whose registrations are counted; the longest unseen go first."""
 LINK_MESSAGE_BYTES: Final = 32 * 1024 * 1024
 """One message of a device that links with this one; the largest is an archive as JSON."""
+NEARBY_PEERS: Final = 500
+"""Accounts of the local network remembered by one account; anybody there can invent more."""
+NEARBY_NAME_LENGTH: Final = 128
+"""Letters of a display name that comes by multicast."""
+PROXY_SERVERS: Final = 1_000
+"""DHT proxies that a list may name, port ranges expanded."""
+PROXY_LIST_BYTES: Final = 256 * 1024
+"""A list of DHT proxies."""
 PEER_DEVICES: Final = 64
 """Devices of a peer's account that are looked at; its key holder can announce any number."""
 TRUST_REQUEST_BYTES: Final = 64_000
@@ -318,6 +326,8 @@ CALL_MESSAGE_BYTES: Final = 64 * 1024
 """Body of one in-call message; vCards come in parts of 1,000 bytes, conference infos have a few KiB."""
 CALL_MESSAGE_PARTS: Final = 32
 """Parts of one multipart message."""
+CONFERENCE_ORDERS: Final = 64
+"""Orders to a conference's host in one message; clients send one."""
 CALL_MESSAGES_QUEUED: Final = 64
 """Texts kept for a call that nobody has answered yet."""
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from jamid.calls.conferences import Conferences
 from jamid.calls.service import Calls
 
 Media = Sequence[Mapping[str, str]]
 
 
 class CallsPart:
-    """The part of CallManager that is about single calls."""
+    """The part of CallManager that is about single calls; some of its methods take the id of a conference as well."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, conferences: Conferences) -> None:
         self._calls = calls
+        self._conferences = conferences
 
     # -- placing and answering --
 
@@ -47,10 +49,10 @@ class CallsPart:
         return self._calls.resume(account_id, call_id)
 
     def muteLocalMedia(self, account_id: str, call_id: str, media_type: str, mute: bool) -> bool:
-        return self._calls.mute(account_id, call_id, media_type, mute)
+        return self._meant(account_id, call_id).mute(account_id, call_id, media_type, mute)
 
     def requestMediaChange(self, account_id: str, call_id: str, media: Media) -> bool:
-        return self._calls.request_media_change(account_id, call_id, media)
+        return self._meant(account_id, call_id).request_media_change(account_id, call_id, media)
 
     def answerMediaChangeRequest(self, account_id: str, call_id: str, media: Media) -> bool:
         return self._calls.answer_media_change(account_id, call_id, media)
@@ -71,15 +73,15 @@ class CallsPart:
         self._calls.telephone_tone(kind if start else -1)
 
     def sendTextMessage(self, account_id: str, call_id: str, messages: Mapping[str, str], mixed: bool) -> None:
-        self._calls.send_text(account_id, call_id, messages)
+        self._meant(account_id, call_id).send_text(account_id, call_id, messages)
 
     async def toggleRecording(self, account_id: str, call_id: str) -> bool:
-        return await self._calls.toggle_recording(account_id, call_id)
+        return await self._meant(account_id, call_id).toggle_recording(account_id, call_id)
 
     # -- looking --
 
     def getIsRecording(self, account_id: str, call_id: str) -> bool:
-        return self._calls.is_recording(account_id, call_id)
+        return self._meant(account_id, call_id).is_recording(account_id, call_id)
 
     def getCallDetails(self, account_id: str, call_id: str) -> dict[str, str]:
         return self._calls.details(account_id, call_id)
@@ -88,4 +90,8 @@ class CallsPart:
         return self._calls.ids(account_id)
 
     def currentMediaList(self, account_id: str, call_id: str) -> list[dict[str, str]]:
-        return self._calls.media(account_id, call_id)
+        return self._meant(account_id, call_id).media(account_id, call_id)
+
+    def _meant(self, account_id: str, any_id: str) -> Calls | Conferences:
+        """Who knows ANY_ID."""
+        return self._calls if self._conferences.find(account_id, any_id) is None else self._conferences

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from jamid.calls.call import Surroundings
+from jamid.calls.conferences import Conferences
 from jamid.calls.service import Calls
 from jamid.core.clock import SystemClock
 from jamid.core.events import Events
@@ -137,6 +138,8 @@ class FakeStream:
     closed: bool = False
     received: list[bytes] = field(default_factory=list)
     digits: str = ""
+    room: str = ""
+    peer_muted: bool = False
     next_sequence: int = 1000
 
     @property
@@ -158,6 +161,15 @@ class FakeStream:
     def set_source(self, source: str) -> None:
         self.source = source
 
+    def set_peer_muted(self, muted: bool) -> None:
+        self.peer_muted = muted
+
+    def join(self, room: str) -> None:
+        self.room = room
+
+    def leave(self) -> None:
+        self.room = ""
+
     def send_dtmf(self, digits: str, duration_ms: int = 250) -> None:
         self.digits += digits
 
@@ -175,6 +187,7 @@ class FakeAudio:
     sounding: dict[str, str] = field(default_factory=dict)
     digits: str = ""
     recordings: dict[str, str] = field(default_factory=dict)
+    hosts: dict[str, bool] = field(default_factory=dict)
 
     def open_stream(self, parameters: AudioParameters, send_rtp: Callable[[bytes], Any], send_rtcp: Callable[[bytes], Any]) -> Any:
         stream = FakeStream(parameters, send_rtp, parameters.muted, parameters.held, parameters.source)
@@ -195,6 +208,9 @@ class FakeAudio:
 
     def telephone_tone(self, kind: int) -> None:
         return None
+
+    def set_host(self, room: str, *, present: bool) -> None:
+        self.hosts[room] = present
 
     async def start_recording(self, call_id: str, streams: Any) -> str:
         self.recordings[call_id] = f"/tmp/{call_id}.ogg"
@@ -255,6 +271,7 @@ class Node:
     name: str
     account: FakeAccount
     calls: Calls
+    conferences: Conferences
     events: Events
     audio: FakeAudio
     history: FakeHistory
@@ -297,8 +314,9 @@ class Lab:
                 return account if account_id == account.id else None
 
         calls = Calls(Accounts(), around)
+        conferences = Conferences(Accounts(), calls, around)
         calls.serve(account, account.sip)
-        node = Node(name, account, calls, events, audio, history, connections)
+        node = Node(name, account, calls, conferences, events, audio, history, connections)
         events.subscribe(Signal, node.told.append)
         self.nodes.append(node)
         return node
