@@ -18,6 +18,7 @@ from jamid.swarm.file_store import Incoming, digest_of, link_file, local_name, p
 from jamid.swarm.members import ADMIN, MEMBER
 from jamid.swarm.records import WaitingFile
 from jamid.swarm.repository import Repository
+from jamid.swarm.settling import let_settle
 
 if TYPE_CHECKING:
     from jamid.swarm.account import AccountConversations
@@ -180,6 +181,7 @@ class Transfers:
         serving = self._serving.setdefault((conversation.id, file_id), set())
         serving.add(channel)
         self._served += 1
+        opened = asyncio.get_running_loop().time()
         try:
             await conversation.load()
             uri = channel.peer.account_uri
@@ -192,6 +194,7 @@ class Transfers:
                 return
             start, end = _range(match[4] or "")
             await _send_file(channel, path, start, end)
+            await let_settle(channel, opened)
             self._event(conversation, file_id[:40], file_id, FINISHED)
         except (JamidError, ConnectionError, OSError) as error:
             _log.info("%r the file %s was not sent in full: %s", conversation, file_id, error)
@@ -269,7 +272,7 @@ class Transfers:
         self._event(conversation, waiting.interaction, waiting.file_id, ONGOING)
         key = conversation.id, waiting.file_id
         try:
-            await self._receive(channel, incoming, key)
+            await self._receive(channel, incoming, waiting.total, key)
         except (RemoteError, TimeoutError) as error:
             _log.warning("%r %s from device %s: %s", conversation, waiting.file_id, device[:16], error or "it went silent")
         except OSError as error:
@@ -280,10 +283,12 @@ class Transfers:
             channel.close()
         return await in_thread(self._finish, conversation, waiting, incoming)
 
-    async def _receive(self, channel: ByteChannel, incoming: Incoming, key: tuple[str, str]) -> None:
+    async def _receive(self, channel: ByteChannel, incoming: Incoming, total: int, key: tuple[str, str]) -> None:
         """Writes what comes while the next part is read."""
         writing: asyncio.Future[None] | None = None
-        ended = False
+        received = incoming.size
+        # Once everything is there the end need not be waited for.
+        ended = received >= total
         try:
             while not ended:
                 parts, size = [], 0
@@ -295,7 +300,9 @@ class Transfers:
                         break
                     parts.append(data)
                     size += len(data)
-                    if writing is None or writing.done():
+                    received += len(data)
+                    ended = received >= total
+                    if ended or writing is None or writing.done():
                         break
                 if writing is not None:
                     await writing
