@@ -16,6 +16,7 @@ from jamid.core.generations import Generation
 from jamid.core.identifiers import InfoHash
 from jamid.core.tasks import Tasks
 from jamid.crypto.identity import Identity
+from jamid.dht.proxy_client import ProxyClient
 from jamid.dht.service import Dht, DhtNode, DhtSettings, Status
 
 _log = logging.getLogger(__name__)
@@ -31,15 +32,19 @@ class NodeKey:
     """`host:port` each"""
     port: int
     peer_discovery: bool
+    proxy: str = ""
+    """the DHT proxy that takes the node's place"""
 
     @classmethod
-    def from_details(cls, details: AccountDetails) -> NodeKey:
+    def from_details(cls, details: AccountDetails, proxy: str = "") -> NodeKey:
         """The node that an account's configuration asks for."""
         hosts = []
         for entry in details["Account.hostname"].replace(",", ";").split(";"):
             host = entry.strip()
             if host:
                 hosts.append(_with_port(host))
+        if proxy:
+            return cls((), 0, False, proxy)
         return cls(tuple(hosts), details.number("DHT.port"), details.flag("Account.peerDiscovery"))
 
 
@@ -47,7 +52,7 @@ class NodeKey:
 class _Shared:
     """A node and who uses it."""
 
-    node: DhtNode
+    node: DhtNode | ProxyClient
     users: int = 0
     started: asyncio.Task[None] | None = None
     watchers: list[Callable[[Status], None]] = field(default_factory=list)
@@ -64,11 +69,13 @@ class DhtPool:
         self._shared: dict[NodeKey, _Shared] = {}
         self._tasks = Tasks("dht pool")
 
-    def lease(self, details: AccountDetails, identity: Identity | None) -> Lease:
-        """A use of the node that fits DETAILS, with a DHT for IDENTITY."""
-        key = NodeKey.from_details(details)
+    def lease(self, details: AccountDetails, identity: Identity | None, proxy: str = "") -> Lease:
+        """A use of the node that fits DETAILS, or of the PROXY in its place, with a DHT for IDENTITY."""
+        key = NodeKey.from_details(details, proxy)
         shared = self._shared.get(key)
-        if shared is None:
+        if shared is None and key.proxy:
+            shared = self._shared[key] = _Shared(ProxyClient(key.proxy))
+        elif shared is None:
             settings = DhtSettings(
                 port=key.port,
                 bootstrap=key.bootstrap,
@@ -114,12 +121,14 @@ class Lease:
         return self._shared.node.status
 
     @property
-    def node(self) -> DhtNode:
-        return self._shared.node
-
-    @property
     def port(self) -> int:
-        return self._shared.node.port
+        """The UDP port, 0 without one."""
+        return self._shared.node.port if isinstance(self._shared.node, DhtNode) else 0
+
+    def own_addresses(self) -> list[str]:
+        """Our addresses as other nodes see them, as far as known."""
+        node = self._shared.node
+        return node.own_addresses() if isinstance(node, DhtNode) and node.running else []
 
     async def start(self) -> None:
         """Starts the node if it does not run yet; raises LocalError when its port cannot be bound."""

@@ -19,10 +19,12 @@ from jamid.accounts.linking import DeviceLinks
 from jamid.accounts.managed import Manager
 from jamid.accounts.messages import Messages
 from jamid.accounts.names import Lookup
+from jamid.accounts.nearby import NearbyPeers
 from jamid.accounts.own_devices import OwnDevices
 from jamid.accounts.peers import PeerFinder
 from jamid.accounts.presence import Presence
 from jamid.accounts.profile import OwnProfile
+from jamid.accounts.proxies import ProxyChoice
 from jamid.accounts.receipt import Receipt
 from jamid.accounts.seams import Seams
 from jamid.accounts.session import Session
@@ -66,6 +68,8 @@ class JamiAccount(Account):
         self.vault = Vault(self)
         self.links = DeviceLinks(self)
         self.manager = Manager(self)
+        self.nearby = NearbyPeers(self)
+        self.proxy = ProxyChoice(self)
         environment.certificates.add_account(account_id, self.files.data / "certificates")
         self._unsubscribe = [
             environment.events.subscribe(DeviceAnnounced, self._peer_announced),
@@ -180,10 +184,12 @@ class JamiAccount(Account):
             return
         if self.session is not None:
             await self._end_session()
-        if not self.enabled:
-            self.set_state(State.UNREGISTERED)
+        proxy = await self.proxy.choose()
+        if not self.enabled or self.session is not None:
+            if self.session is None:
+                self.set_state(State.UNREGISTERED)
             return
-        session = Session(self)
+        session = Session(self, proxy)
         self.session = session
         self.peers.dht = session.dht
         self.set_state(State.TRYING)
@@ -238,7 +244,7 @@ class JamiAccount(Account):
         told = super().volatile_details()
         session = self.session
         told["Account.deviceAnnounced"] = "true" if session is not None and session.announced else "false"
-        told["Account.proxyServer"] = ""
+        told["Account.proxyServer"] = self.proxy.current
         told["Account.dhtBoundPort"] = str(session.port if session is not None else 0)
         if self.device_id:
             told["Account.deviceID"] = self.device_id
@@ -296,6 +302,7 @@ class JamiAccount(Account):
         self.peers.dht = None
         if session is not None:
             self.presence.stop()
+            self.nearby.stop()
             self.sync.close()
             await session.close()
 

@@ -61,7 +61,7 @@ class LinkTarget:
                 identity,
                 lease.dht,
                 policy=self,
-                settings=ConnectionSettings(ice=IceSettings(turn=turn_server(self._account), public_addresses=lease.node.own_addresses)),
+                settings=ConnectionSettings(ice=IceSettings(turn=turn_server(self._account), public_addresses=lease.own_addresses)),
                 clock=self._account.clock,
                 state_dir=self._account.cache_path,
                 generations=self._account.generations,

@@ -40,11 +40,11 @@ _PUT_RETRY = 10.0
 class Session:
     """From register to unregister."""
 
-    def __init__(self, account: JamiAccount) -> None:
+    def __init__(self, account: JamiAccount, proxy: str = "") -> None:
         assert account.identity is not None
         self._account = account
         self._identity = account.identity
-        self._lease = account.environment.dht_pool.lease(account.details, account.identity)
+        self._lease = account.environment.dht_pool.lease(account.details, account.identity, proxy)
         self.dht: Dht = self._lease.dht
         self.announced = False
         """whether our announcement lies on the DHT"""
@@ -63,7 +63,7 @@ class Session:
 
     def own_addresses(self) -> list[str]:
         """Our addresses as other DHT nodes see them."""
-        return self._lease.node.own_addresses() if self._lease.node.running else []
+        return self._lease.own_addresses()
 
     @property
     def port(self) -> int:
@@ -100,6 +100,7 @@ class Session:
         self._listening.append(self.dht.listen(inbox_key(self._identity.certificate.public_key), self._inbox_value))
         self._listening.append(self.dht.listen(own_id, self._own_value))
         account.presence.start()
+        account.nearby.start()
         self._unsubscribe.append(self._lease.on_status(self._status_changed))
         self._status_changed(self._lease.status)
 

@@ -94,3 +94,33 @@ async def test_blocked_account_is_not_heard(lab: Lab) -> None:
     await asyncio.sleep(3)
     assert ours.received("incomingTrustRequest") == []
     assert (await ours.configuration.getContactDetails(account_a, id_b))["banned"] == "true"
+
+
+async def test_account_behind_a_dht_proxy_is_seen_and_sees(lab: Lab) -> None:
+    lab.up(["d", "a", "b"])
+    lab.start_dht("d")
+    lab.spawn("d", "proxy", ["dhtnode", "-p", "4223", "-b", "10.77.0.1:4222", "--proxyserver", "8080", "-s"])
+    lab.ours("a", "-c", "-d", "-p")
+    lab.start_jamid("b")
+    ours, real = await Driver.connect(lab.bus("a"), "ours"), await Driver.connect(lab.bus("b"), "real")
+    proxy = {"Account.proxyEnabled": "true", "Account.proxyListEnabled": "false", "Account.proxyServer": f"{lab.address('d')}:[8080-8080]"}
+    account_b, id_b = await real.add_account(f"{lab.address('d')}:4222")
+    account_a, id_a = await ours.add_account("nowhere.example", **proxy)
+    assert (await ours.configuration.getVolatileAccountDetails(account_a))["Account.proxyServer"] == f"{lab.address('d')}:8080"
+    await real.presence.subscribeBuddy(account_b, id_a, True)
+    await real.signal("newBuddyNotification", lambda account, uri, status, _: uri == id_a and status, 20)
+    await real.configuration.sendTrustRequest(account_b, id_a, VCARD)
+    await ours.signal("incomingTrustRequest", lambda account, _, sender, *__: sender == id_b, 30)
+
+
+async def test_accounts_on_the_local_network_find_each_other(lab: Lab) -> None:
+    lab.up(["d", "a", "b"])
+    lab.start_dht("d")
+    lab.ours("a", "-c", "-d", "-p")
+    lab.start_jamid("b")
+    ours, real = await Driver.connect(lab.bus("a"), "ours"), await Driver.connect(lab.bus("b"), "real")
+    wanted = {"Account.accountDiscovery": "true", "Account.accountPublish": "true", "Account.peerDiscovery": "true"}
+    bootstrap = f"{lab.address('d')}:4222"
+    (_, id_a), (_, id_b) = await asyncio.gather(ours.add_account(bootstrap, **wanted), real.add_account(bootstrap, **wanted))
+    assert (await ours.signal("nearbyPeerNotification", lambda _, uri, state, __: uri == id_b and state == 0, 30))[3] == "real"
+    assert (await real.signal("nearbyPeerNotification", lambda _, uri, state, __: uri == id_a and state == 0, 30))[3] == "ours"

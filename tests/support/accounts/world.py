@@ -155,6 +155,9 @@ class FakeLease:
 
     def connectivity_changed(self) -> None: ...
 
+    def own_addresses(self) -> list[str]:
+        return []
+
     async def close(self) -> None:
         await self.dht.close()
 
@@ -163,7 +166,7 @@ class FakePool:
     def __init__(self, memory: MemoryDht) -> None:
         self._memory = memory
 
-    def lease(self, details: AccountDetails, identity: Identity | None) -> FakeLease:
+    def lease(self, details: AccountDetails, identity: Identity | None, proxy: str = "") -> FakeLease:
         return FakeLease(self._memory, identity)
 
     async def close(self) -> None: ...

@@ -13,6 +13,8 @@ from jamid.accounts.dht_pool import NodeKey
 from jamid.accounts.known_devices import KnownDevices
 from jamid.accounts.linking_wire import LinkAddress
 from jamid.accounts.message_store import MessageStatus, Outbox, OutgoingMessage, SeenTokens
+from jamid.accounts.nearby import read_peer
+from jamid.accounts.proxies import expand
 from jamid.accounts.sync_wire import DeviceSync
 from jamid.accounts.trust import Status, TrustStore, check_own_device, check_peer_device
 from jamid.accounts.trust_requests import PendingRequest, PendingRequests
@@ -219,3 +221,18 @@ def test_accounts_of_one_bootstrap_share_a_node() -> None:
         Account_hostname="a.example:4222;b.example:5;[::1]:6;[::1]:4222"
     )
     assert key(Account_hostname="a") != key(Account_hostname="a", DHT_port="5000")
+
+
+def test_proxy_lists_are_expanded_within_bounds() -> None:
+    assert expand("dhtproxy.jami.net:[80-82]") == ["dhtproxy.jami.net:80", "dhtproxy.jami.net:81", "dhtproxy.jami.net:82"]
+    assert expand('["https://a.example", "b.example:5"]') == ["https://a.example", "b.example:5"]
+    assert expand("") == expand("[]") == []
+    assert len(expand("a:[1-99999] " * 50)) == limits.PROXY_SERVERS
+    assert expand("a:[9-3]") == []
+
+
+def test_accounts_nearby_are_read_or_refused() -> None:
+    assert read_peer([bytes(20), "Ann\0"]) == ("0" * 40, "Ann")
+    for bad in (None, [], [bytes(19), "x"], [bytes(20), 5], {"accountId": bytes(20)}):
+        with pytest.raises(RemoteError, match=r"nearby|20 bytes"):
+            read_peer(bad)
