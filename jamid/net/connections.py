@@ -29,6 +29,7 @@ from jamid.net.requests import TreatedIds
 from jamid.net.seams import Listening, PeerPolicy, RequestDht
 from jamid.net.stun import Address
 from jamid.net.tls import make_context
+from jamid.net.turn import TurnServer
 
 _log = logging.getLogger(__name__)
 
@@ -160,10 +161,16 @@ class Connections:
 
     def connectivity_changed(self) -> None:
         """The network changed: asks every peer for a sign of life; connections without answer end after 3 s."""
+        self.settings.ice.relay_memory.forget()
         if self._mapper is not None:
             self._mapper.connectivity_changed()
         for connection in self._all():
             connection.ask_for_life()
+
+    def usable_turn(self) -> TurnServer | None:
+        """The account's TURN server, None also while it has proven dead: calls need not wait for it either."""
+        ice = self.settings.ice
+        return ice.turn if ice.relay_memory.worth_asking(asyncio.get_running_loop().time()) else None
 
     def close_account(self, account_uri: str) -> None:
         """Ends the connections with all devices of an account: a contact that was removed or blocked."""

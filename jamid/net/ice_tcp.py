@@ -6,7 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from jamid.core.errors import LocalError
@@ -17,7 +17,7 @@ from jamid.net.candidates import Blob, Candidate, Credentials, Kind, TcpType
 from jamid.net.ice_agent import IceTcpAgent
 from jamid.net.links import EarlyBytes, LinkReceiver, TcpLink
 from jamid.net.listener import Listener
-from jamid.net.relay import TurnTcpRelay
+from jamid.net.relay import RelayMemory, TurnTcpRelay
 from jamid.net.stun import Address, Class, Message, Method, new_transaction
 from jamid.net.turn import TurnServer
 
@@ -45,6 +45,7 @@ class IceSettings:
     """the addresses others see us with, asked for at each gathering"""
     mapped_addresses: Callable[[], Sequence[Address]] = _no_mappings
     """external addresses that a router forwards to the listener"""
+    relay_memory: RelayMemory = field(default_factory=RelayMemory)
 
 
 class IceTcpSession:
@@ -72,13 +73,16 @@ class IceTcpSession:
     async def gather(self) -> Blob:
         """Our side of the offer or answer; from now on the peer's connections are accepted."""
         self._listener.register(self.credentials.ufrag, self)
-        if self._settings.turn is not None:
-            relay = TurnTcpRelay(self._settings.turn, self, self._relayed_link)
+        turn, memory = self._settings.turn, self._settings.relay_memory
+        if turn is not None and memory.worth_asking(self._loop.time()):
+            relay = TurnTcpRelay(turn, self, self._relayed_link)
             try:
                 await relay.open()
                 self._relay = relay
+                memory.succeeded()
             except LocalError as error:
                 _log.info("no relay for this connection: %s", error)
+                memory.failed(self._loop.time())
         return Blob(self.credentials, tuple(self._candidates()))
 
     async def permit(self, hosts: Iterable[str]) -> None:

@@ -21,7 +21,34 @@ _log = logging.getLogger(__name__)
 OPEN_SECONDS: Final = 2.5
 """for connection and allocation; a session goes on without relay afterwards"""
 _BIND_SECONDS: Final = 15.0
+_FIRST_PAUSE: Final = 10.0
+_LONGEST_PAUSE: Final = 1800.0
 _PERMIT_SECONDS: Final = 2.0
+
+
+class RelayMemory:
+    """Whether a TURN server is worth asking: after a failure not again for a while, so that a dead one does not delay everything."""
+
+    def __init__(self) -> None:
+        self._pause = 0.0
+        self._next = 0.0
+
+    def worth_asking(self, now: float) -> bool:
+        """Whether the server may be asked at NOW."""
+        return now >= self._next
+
+    def succeeded(self) -> None:
+        """The server allocated."""
+        self._pause = self._next = 0.0
+
+    def failed(self, now: float) -> None:
+        """The server was silent or declined at NOW."""
+        self._pause = min(max(2 * self._pause, _FIRST_PAUSE), _LONGEST_PAUSE)
+        self._next = now + self._pause
+
+    def forget(self) -> None:
+        """The network changed: everything may work again."""
+        self.succeeded()
 
 
 class TurnTcpRelay:

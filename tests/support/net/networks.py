@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.interop.driver import Driver
@@ -96,19 +98,27 @@ async def send(sender: Player, receiver: Player, seconds: float) -> float:
     return time.monotonic() - start
 
 
-async def path(network: Network, *players: Player, seconds: float = 20) -> str:
+async def path(network: Network, *players: Player, seconds: float = 20, logs: Callable[[], str] = str) -> str:
     """How the two are connected, as soon as ours among them say so: `direct`, `direct, IPv6` or `relayed`; raises TimeoutError.
 
-    A message may come over the DHT, so only this proves a connection.
+    A message may come over the DHT, so only this proves a connection. Between two real daemons their LOGS tell.
     """
     end = time.monotonic() + seconds
     ours = [player for player in players if "getConnectionList" in player.driver.configuration.methods]
     while time.monotonic() < end:
         for player in ours:
             for entry in await player.driver.configuration.getConnectionList(player.account, ""):
-                remote = entry.get("remoteAddress", "")
-                if entry["status"] == "0" and remote:
-                    relayed = remote == "10.77.0.1" or network.blocked or len(network.nat) == 2
-                    return "relayed" if relayed else "direct, IPv6" if ":" in remote else "direct"
+                if entry["status"] == "0" and entry.get("remoteAddress"):
+                    return _kind(network, entry["remoteAddress"])
+        if not ours:
+            text = logs()
+            pair = re.search(r"TCP connection pairs.*?<-> (\S+):\d+ ", text, re.DOTALL)
+            if pair is not None and " is ready - Initied" in text:
+                return _kind(network, pair[1].strip("[]"))
         await asyncio.sleep(0.01)
     raise TimeoutError(f"no connection in {network.name!r} within {seconds:.0f} s")
+
+
+def _kind(network: Network, remote: str) -> str:
+    relayed = remote == "10.77.0.1" or network.blocked or len(network.nat) == 2
+    return "relayed" if relayed else "direct, IPv6" if ":" in remote else "direct"

@@ -12,6 +12,7 @@ from jamid.net import mux_wire
 from jamid.net.hints import Hints
 from jamid.net.mux_queue import OutgoingQueue
 from jamid.net.mux_wire import MuxParser
+from jamid.net.relay import RelayMemory
 from jamid.net.requests import TreatedIds
 from jamid.net.turn import TurnServer
 
@@ -143,3 +144,18 @@ def test_turn_server_of_the_account_details(text: str, host: str, port: int) -> 
     assert (server.host, server.port) == (host, port)
     assert "secret" not in repr(server)
     assert TurnServer.parse(" ", "", "", "") is None
+
+
+def test_a_dead_relay_is_asked_less_and_less() -> None:
+    memory = RelayMemory()
+    assert memory.worth_asking(0)
+    memory.failed(0)
+    assert not memory.worth_asking(9.9)
+    assert memory.worth_asking(10)
+    memory.failed(10)
+    assert not memory.worth_asking(29)
+    memory.forget()
+    assert memory.worth_asking(11)
+    for _ in range(20):
+        memory.failed(0)
+    assert memory.worth_asking(1800)
