@@ -78,13 +78,12 @@ class CallingAccount:
         return ""
 
     def ice(self, components: int, *, controlling: bool) -> MediaIce:
-        from jamid.accounts.connecting import turn_server
         from jamid.net.ice_udp import MediaIce as UdpIce
-
 
         session = self._account.session
         addresses = session.own_addresses if session is not None else tuple
-        return UdpIce(components, controlling=controlling, turn=turn_server(self._account), public_addresses=addresses)
+        turn = session.connections.usable_turn() if session is not None and session.connections is not None else None
+        return UdpIce(components, controlling=controlling, turn=turn, public_addresses=addresses)
 
 
 class CommittedHistory:
