@@ -48,11 +48,17 @@ def entries(node):
 
 async def test_the_signals_are_in_the_recorded_order(party):
     h, a, _, conference, calls = party
+    entered = [(AudioMuted, conference), (VideoMuted, conference)]
     kinds = [
-        (MediaNegotiationStatus, conference), (ConferenceCreated, h.account.id), (MediaNegotiationStatus, calls[0]),
-        (AudioMuted, conference), (VideoMuted, conference), (MediaNegotiationStatus, calls[1]), (AudioMuted, conference), (VideoMuted, conference),
-        (ConferenceChanged, h.account.id), (OnConferenceInfosUpdated, conference),
-    ]  # fmt: skip
+        (MediaNegotiationStatus, conference),
+        (ConferenceCreated, h.account.id),
+        (MediaNegotiationStatus, calls[0]),
+        *entered,
+        (MediaNegotiationStatus, calls[1]),
+        *entered,
+        (ConferenceChanged, h.account.id),
+        (OnConferenceInfosUpdated, conference),
+    ]
     assert [(type(each), getattr(each, "call_id", "") or getattr(each, "account_id", "") or each.conference_id) for each in h.told] == kinds
     assert h.of(ConferenceCreated) == [ConferenceCreated(h.account.id, "", conference)]
     assert h.of(ConferenceChanged) == [ConferenceChanged(h.account.id, conference, "ACTIVE_ATTACHED")]
