@@ -114,6 +114,7 @@ class Listening:
         self._opening = False
         self._known: OrderedDict[int, Value] = OrderedDict()
         self._stop: Callable[[], None] | None = None
+        self._cancelled = False
 
     @property
     def active(self) -> bool:
@@ -122,23 +123,27 @@ class Listening:
     def cancel(self) -> None:
         """No more calls."""
         stop, self._stop = self._stop, None
+        self._cancelled = True
         self._waiting.clear()
         if stop is not None:
             stop()
             self._dht._listenings.discard(self)
 
     def start(self, stop: Callable[[], None]) -> None:
+        """What is known already is delivered soon, not before the caller has this object."""
         self._stop = stop
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._drain)
 
     def news(self, values: list[WireValue], expired: bool) -> None:
         """Values from the network, to be opened in order."""
         self._waiting.extend((value, expired) for value in values)
-        if not self._opening:
+        if self._stop is not None and not self._opening:
             self._drain()
 
     def _drain(self) -> None:
         """Delivers what can be delivered at once; the first value that needs the private key hands over to a task."""
-        while self._waiting:
+        while self._waiting and not self._opening:
             value, expired = self._waiting[0]
             if value.cipher and not expired and not self._dht.is_opened(value):
                 self._opening = True
@@ -157,7 +162,7 @@ class Listening:
             self._opening = False
 
     def _deliver(self, wire: WireValue, value: Value | None, expired: bool) -> None:
-        if value is None or (self._type is not None and value.type != self._type):
+        if value is None or self._cancelled or (self._type is not None and value.type != self._type):
             return
         if expired:
             self._known.pop(wire.id, None)

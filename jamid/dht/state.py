@@ -14,7 +14,7 @@ from jamid.core.errors import LocalError, RemoteError
 from jamid.core.files import read_if_present, set_aside, write_atomically
 from jamid.core.identifiers import InfoHash
 from jamid.dht.addresses import Address, Family, is_martian, pack_sockaddr, unpack_sockaddr
-from jamid.dht.packing import as_bytes, pack_bin, unpack
+from jamid.dht.packing import array_header, as_bytes, pack_bin, unpack
 from jamid.dht.values import WireValue, pack_value, read_value
 
 _log = logging.getLogger(__name__)
@@ -38,10 +38,11 @@ class NodeState:
 def pack_state(state: NodeState) -> bytes:
     """The file's content, in the form of OpenDHT since 3.7.4."""
     nodes = [{"id": bytes(node_id), "addr": pack_sockaddr(address)} for node_id, address in state.nodes]
-    values = []
+    shelves: dict[bytes, list[bytes]] = {}
     for key, value, created, expires in state.values:
-        times = msgpack.packb(msgpack.Timestamp.from_unix(max(created, 0.0))), msgpack.packb(msgpack.Timestamp.from_unix(expires))
-        values.append([bytes(key), b"\x94" + times[0] + pack_value(value) + pack_bin(b"") + times[1]])
+        times = [msgpack.packb(msgpack.Timestamp.from_unix(max(time, 0.0))) for time in (created, expires)]
+        shelves.setdefault(bytes(key), []).append(b"\x94" + times[0] + pack_value(value) + pack_bin(b"") + times[1])
+    values = [[key, array_header(len(entries)) + b"".join(entries)] for key, entries in shelves.items()]
     packed: bytes = msgpack.packb({"v": _VERSION, "id": bytes(state.node_id or bytes(20)), "nodes": nodes, "values": values})
     return packed
 
@@ -57,7 +58,7 @@ def unpack_state(data: bytes) -> NodeState:
     if not isinstance(nodes, list) or not isinstance(values, list):
         raise RemoteError("nodes and values are arrays")
     known = [_read_node(one) for one in nodes[: limits.DHT_STATE_NODES]]
-    stored = [value for one in values if (value := _read_stored(one)) is not None]
+    stored = [value for one in values for value in _read_shelf(one)]
     return NodeState(node_id, [one for one in known if not is_martian(one[1])], stored)
 
 
@@ -87,16 +88,20 @@ def _read_node(raw: object) -> tuple[InfoHash, Address]:
     return InfoHash(as_bytes(raw.get("id"), "a node id")), unpack_sockaddr(as_bytes(raw.get("addr"), "an address"))
 
 
-def _read_stored(raw: object) -> StoredValue | None:
+def _read_shelf(raw: object) -> list[StoredValue]:
     if not isinstance(raw, list) or len(raw) != 2:
-        raise RemoteError("a stored value is a pair")
+        raise RemoteError("a key and its values are a pair")
     key = InfoHash(as_bytes(raw[0], "a key"))
-    entry: Any = unpack(as_bytes(raw[1], "a stored value"))
-    if not isinstance(entry, list) or len(entry) < 2:
-        raise RemoteError("a stored value has a time and a value")
-    if len(entry) < 4 or not isinstance(entry[0], msgpack.Timestamp) or not isinstance(entry[3], msgpack.Timestamp):
-        return None
-    return key, read_value(entry[1]), entry[0].to_unix(), entry[3].to_unix()
+    entries: Any = unpack(as_bytes(raw[1], "stored values"))
+    if not isinstance(entries, list):
+        raise RemoteError("stored values are an array")
+    stored = []
+    for entry in entries:
+        if not isinstance(entry, list) or len(entry) < 2:
+            raise RemoteError("a stored value has a time and a value")
+        if len(entry) >= 4 and isinstance(entry[0], msgpack.Timestamp) and isinstance(entry[3], msgpack.Timestamp):
+            stored.append((key, read_value(entry[1]), entry[0].to_unix(), entry[3].to_unix()))
+    return stored
 
 
 def _ports_path(path: Path) -> Path:
