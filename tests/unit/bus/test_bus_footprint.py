@@ -6,10 +6,28 @@ import subprocess
 import sys
 from pathlib import Path
 
-UNNEEDED = (
-    "OpenSSL aiohttp aioice av ctypes dbus_fast.message_bus dbus_fast.service dulwich http.client numpy opuslib pickle pygit2 pylibsrtp "
-    "shutil sounddevice urllib.request uuid xml.etree yaml"
-).split()
+UNNEEDED = [
+    "OpenSSL",
+    "aiohttp",
+    "aioice",
+    "av",
+    "ctypes",
+    "dbus_fast.message_bus",
+    "dbus_fast.service",
+    "dulwich",
+    "http.client",
+    "numpy",
+    "opuslib",
+    "pickle",
+    "pygit2",
+    "pylibsrtp",
+    "shutil",
+    "sounddevice",
+    "urllib.request",
+    "uuid",
+    "xml.etree",
+    "yaml",
+]
 
 CODE = """
 import sys
