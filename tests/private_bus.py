@@ -20,7 +20,7 @@ from jamid.core.events import Events
 
 _CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig><type>session</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>
+<busconfig><type>session</type><listen>unix:path={socket}</listen><auth>EXTERNAL</auth>{services}
 <policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy>
 <limit name="max_incoming_bytes">1000000000</limit><limit name="max_outgoing_bytes">1000000000</limit>
 <limit name="max_message_size">134217728</limit><limit name="max_replies_per_connection">50000</limit>
@@ -29,19 +29,19 @@ _CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configura
 
 
 class PrivateBus:
-    """A `dbus-daemon` that knows no services, so that nothing is ever activated on it."""
+    """A `dbus-daemon` that knows no services but those in SERVICES, so that no other daemon is ever activated on it."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, services: Path | None = None) -> None:
         socket = directory / "bus"
         config = directory / "bus.conf"
-        config.write_text(_CONFIG.format(socket=socket))
+        config.write_text(_CONFIG.format(socket=socket, services=f"<servicedir>{services}</servicedir>" if services else ""))
         program = shutil.which("dbus-daemon") or "dbus-daemon"
         self._process = subprocess.Popen(
             [program, f"--config-file={config}", "--nofork", "--print-address"],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
-            env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": ""},
+            env={**os.environ, "DBUS_SESSION_BUS_ADDRESS": "", "HOME": str(directory)},
         )
         assert self._process.stdout is not None
         self.address = self._process.stdout.readline().strip()

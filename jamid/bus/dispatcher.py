@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -115,9 +116,10 @@ class Dispatcher:
         token = current_call.set(call)
         try:
             result = handler(*arguments)
-            if asyncio.iscoroutine(result):
+            if inspect.isawaitable(result):
                 if len(self._tasks) >= limits.BUS_CALLS_IN_FLIGHT:
-                    result.close()
+                    if inspect.iscoroutine(result):
+                        result.close()
                     self._fail(message, errors.LIMITS_EXCEEDED, f"{limits.BUS_CALLS_IN_FLIGHT} calls are in progress; try again later.")
                     return False
                 task = asyncio.get_running_loop().create_task(
@@ -134,9 +136,9 @@ class Dispatcher:
         self._replied(call)
         return False
 
-    async def _finish(self, message: Message, contract: InterfaceContract, form: Member, call: Call, coroutine: Any) -> None:
+    async def _finish(self, message: Message, contract: InterfaceContract, form: Member, call: Call, result: Awaitable[Any]) -> None:
         try:
-            self._reply(message, form, await coroutine)
+            self._reply(message, form, await result)
         except Exception as error:
             self._reply_error(message, contract, form, error)
         finally:
