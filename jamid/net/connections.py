@@ -34,6 +34,7 @@ from jamid.net.turn import TurnServer
 _log = logging.getLogger(__name__)
 
 _CERTIFICATE_SECONDS: Final = 10.0
+_CERTIFICATE_PAUSES: Final = (0.5, 1.0, 2.0, 2.0, 0.0)
 _CLOSE_SECONDS: Final = 3.0
 CONNECTED = "0"
 NEGOTIATING = "2"
@@ -349,12 +350,14 @@ class Connections:
     async def _certificate(self, device_id: str) -> Certificate:
         try:
             async with asyncio.timeout(_CERTIFICATE_SECONDS):
-                certificate = await self.policy.certificate(LongId.from_hex(device_id))
+                for pause in _CERTIFICATE_PAUSES:
+                    certificate = await self.policy.certificate(LongId.from_hex(device_id))
+                    if certificate is not None:
+                        return certificate
+                    await asyncio.sleep(pause)
         except TimeoutError:
-            certificate = None
-        if certificate is None:
-            raise LocalError(f"the certificate of device {device_id} is neither known nor on the DHT")
-        return certificate
+            pass
+        raise LocalError(f"the certificate of device {device_id} is neither known nor on the DHT")
 
     def _mapped_addresses(self) -> list[Address]:
         external = self._mapper.external if self._mapper is not None else None

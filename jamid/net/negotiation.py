@@ -36,6 +36,8 @@ FIRST_CHECK_SECONDS: Final = 12.0
 _REPEATS: Final = (4.0, 8.0)
 """When an unanswered offer is put again: the peer drops what it has seen, and a lost or early one gets another chance."""
 _CERTIFICATE_SECONDS: Final = 10.0
+_CERTIFICATE_RETRIES: Final = (0.5, 1.0, 2.0, 4.0, 4.0, 0.0)
+"""Pauses before the sender's certificate is looked up again."""
 
 
 class Requester:
@@ -230,15 +232,20 @@ class Answerer:
         await self._connections.dht.put_encrypted(key.key, device.public_key, value)
 
     async def _certificate(self, sender: PublicKey, generation: Generation) -> Certificate:
+        """The sender's certificate; one that has just been made may reach the DHT after the offer."""
         identifier = sender.id if generation is Generation.G13 else sender.long_id
-        try:
-            async with asyncio.timeout(_CERTIFICATE_SECONDS):
-                device = await self._connections.policy.certificate(identifier)
-        except TimeoutError:
-            device = None
-        if device is None or device.public_key != sender:
-            raise RemoteError("its certificate is neither known nor on the DHT")
-        return device
+        for delay in _CERTIFICATE_RETRIES:
+            try:
+                async with asyncio.timeout(_CERTIFICATE_SECONDS):
+                    device = await self._connections.policy.certificate(identifier)
+            except TimeoutError:
+                device = None
+            if device is not None and device.public_key == sender:
+                return device
+            if self._pending.total() > limits.PENDING_OFFERS // 2:
+                break  # strangers without certificates must not keep others waiting
+            await asyncio.sleep(delay)
+        raise RemoteError("its certificate is neither known nor on the DHT")
 
 
 class _NoPathError(LocalError):

@@ -207,3 +207,12 @@ async def test_short_message_overtakes_bulk(pair: Pair) -> None:
     assert not writer.done()
     writer.cancel()
     reader.cancel()
+
+
+async def test_a_certificate_that_comes_late_is_waited_for(pair: Pair) -> None:
+    a, b = pair
+    known, b.policy.known = b.policy.known, []
+    opening = asyncio.create_task(a.connections.open(b.certificate, "sip", timeout=10))
+    await asyncio.sleep(0.3)
+    b.policy.known = known
+    assert (await opening).name == "sip"
