@@ -192,7 +192,7 @@ class ContactBook:
 
     async def receive(self, certificate: Certificate, uri: str, request: TrustRequest) -> None:
         """A trust request or confirmation from a device of URI, whose chain was checked."""
-        if self.contacts.is_banned(uri) or uri == self._account.uri:
+        if self.trust.status_of(certificate) is Status.BANNED or uri == self._account.uri:
             return
         contact = self.contacts.get(uri)
         if contact is not None and contact.is_active:

@@ -125,6 +125,11 @@ class Lease:
         """The UDP port, 0 without one."""
         return self._shared.node.port if isinstance(self._shared.node, DhtNode) else 0
 
+    @property
+    def node(self) -> DhtNode | None:
+        """The UDP node, None behind a proxy."""
+        return self._shared.node if isinstance(self._shared.node, DhtNode) else None
+
     def own_addresses(self) -> list[str]:
         """Our addresses as other nodes see them, as far as known."""
         node = self._shared.node

@@ -29,6 +29,7 @@ from jamid.accounts.receipt import Receipt
 from jamid.accounts.seams import Seams
 from jamid.accounts.session import Session
 from jamid.accounts.sync import DeviceSynchroniser
+from jamid.accounts.trust import check_expiry
 from jamid.accounts.vault import Vault
 from jamid.core.errors import JamidError
 from jamid.core.generations import Generation
@@ -146,6 +147,7 @@ class JamiAccount(Account):
             )
             receipt = Receipt.parse(self.config.receipt, self.config.receipt_signature)
             receipt.verify(identity.certificate)
+            check_expiry(identity.certificate, self.peers.now())
         except JamidError as error:
             _log.warning("[account=%s] this device is not usable: %s", self.id, error)
             return False

@@ -40,6 +40,11 @@ class Origin:
     restore: bool = False
     """the account's own archive, on disk"""
 
+    @property
+    def is_new(self) -> bool:
+        """Whether keys are made here, for an account that did not exist before."""
+        return not (self.path or self.pin or self.link or self.manager or self.restore)
+
     @classmethod
     def from_details(cls, details: Mapping[str, str]) -> Origin:
         """Reads the write-only keys of addAccount."""

@@ -19,7 +19,7 @@ from jamid.accounts.sip_account import SipAccount
 from jamid.core import limits
 from jamid.core.errors import JamidError, LocalError, RemoteError
 from jamid.core.identifiers import is_local_account_id, new_account_id
-from jamid.core.signals import AccountDetailsChanged, AccountProfileReceived, AccountsChanged
+from jamid.core.signals import AccountDetailsChanged, AccountProfileReceived, AccountsChanged, MigrationEnded
 from jamid.core.tasks import Tasks, in_thread
 
 _log = logging.getLogger(__name__)
@@ -131,11 +131,13 @@ class Accounts:
             config.details.set(key, "")
         account = JamiAccount(account_id, config, self.environment)
         await in_thread(account.files.create)
+        origin = Origin.from_details(details)
+        if origin.is_new and not origin.password:
+            await account.save()  # so that it survives a kill before its keys are made
         self._accounts[account_id] = account
         self._append_to_order(account_id)
         account.set_state(State.INITIALIZING)
         self.environment.events.publish(AccountsChanged())
-        origin = Origin.from_details(details)
         account.tasks.spawn(self._create(account, origin), "create")
         await self.environment.settings.save()
         return account_id
@@ -167,6 +169,10 @@ class Accounts:
         """Takes over details of an account; it registers anew when anything changed."""
         account = self._accounts.get(account_id)
         if account is None:
+            return
+        if isinstance(account, JamiAccount) and account.state is State.ERROR_NEED_MIGRATION:
+            if "Account.archivePassword" in details:
+                account.tasks.spawn(self._migrate(account, Origin.from_details(details)), "migrate")
             return
         if isinstance(account, SipAccount):
             if await account.apply_details(details):
@@ -232,13 +238,27 @@ class Accounts:
             account.links.tell_done()
 
     async def _restore(self, account: JamiAccount) -> None:
-        """An account on disk without a usable device: a new one is certified when its archive opens without a password."""
+        """An account on disk without a usable device: one is certified when its archive opens without a password, or made anew when
+        the daemon ended before its keys were made."""
+        never_made = not account.details["Account.username"] and not account.config.receipt
         try:
-            await create_identity(account, Origin(restore=True))
+            await create_identity(account, Origin() if never_made else Origin(restore=True))
         except (RemoteError, LocalError) as error:
             _log.error("[account=%s] this device cannot be restored: %s", account.id, error)
             account.set_state(State.ERROR_NEED_MIGRATION)
             return
+        account.set_state(State.UNREGISTERED)
+        await account.register()
+
+    async def _migrate(self, account: JamiAccount, origin: Origin) -> None:
+        """Renews the certificates of an account with the password that a frontend asked its user for."""
+        try:
+            await create_identity(account, Origin(password=origin.password, scheme=origin.scheme, restore=True))
+        except (RemoteError, LocalError) as error:
+            _log.warning("[account=%s] the account cannot be migrated: %s", account.id, error)
+            self.environment.events.publish(MigrationEnded(account.id, "INVALID"))
+            return
+        self.environment.events.publish(MigrationEnded(account.id, "SUCCESS"))
         account.set_state(State.UNREGISTERED)
         await account.register()
 

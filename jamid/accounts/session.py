@@ -20,6 +20,7 @@ from jamid.core.errors import JamidError, LocalError
 from jamid.core.identifiers import InfoHash
 from jamid.core.tasks import Tasks
 from jamid.crypto.keys import PublicKey
+from jamid.dht.proxy_server import ProxyServer
 from jamid.dht.service import Dht, Status
 from jamid.dht.values import Value
 
@@ -54,6 +55,7 @@ class Session:
         self._inbox: asyncio.Queue[Value] = asyncio.Queue(limits.INBOX_BACKLOG)
         self._inbox_full_told = False
         self._announcing = False
+        self._proxy_server: ProxyServer | None = None
         self._unsubscribe: list[Callable[[], None]] = []
         self._treat: dict[int, Callable[[PublicKey, Value], Awaitable[None]]] = {
             TRUST_REQUEST_TYPE: self._trust_request,
@@ -101,6 +103,7 @@ class Session:
         self._listening.append(self.dht.listen(own_id, self._own_value))
         account.presence.start()
         account.nearby.start()
+        await self._serve_proxy()
         self._unsubscribe.append(self._lease.on_status(self._status_changed))
         self._status_changed(self._lease.status)
 
@@ -113,6 +116,8 @@ class Session:
         for listening in self._listening:
             listening.cancel()
         await self._tasks.close()
+        if self._proxy_server is not None:
+            await self._proxy_server.stop()
         if self.connections is not None:
             await self.connections.close()
         await self._lease.close()
@@ -122,6 +127,19 @@ class Session:
         self._lease.connectivity_changed()
         if self.connections is not None:
             self.connections.connectivity_changed()
+
+    async def _serve_proxy(self) -> None:
+        """Serves other clients as a DHT proxy when the account says so."""
+        details, node = self._account.details, self._lease.node
+        if not details.flag("Account.dhtProxyServerEnabled") or node is None:
+            return
+        proxy = ProxyServer(node, port=details.number("Account.dhtProxyServerPort"))
+        try:
+            await proxy.start()
+        except LocalError as error:
+            _log.error("[account=%s] no DHT proxy is served: %s", self._account.id, error)
+            return
+        self._proxy_server = proxy
 
     # -- announcing --
 

@@ -80,3 +80,12 @@ def check_own_device(certificate: Certificate, account: Certificate, now: dateti
     if certificate.issuer is None or certificate.issuer.public_key != account.public_key:
         raise RemoteError(f"device {certificate.long_id.hex()[:16]} is not one of this account")
     verify_chain(certificate, now=now, anchor=account, revocations=revocations)
+
+
+def check_expiry(certificate: Certificate, now: datetime) -> None:
+    """Raises RemoteError when the own chain has expired or its issuers cannot sign; a clock that lags is no reason."""
+    for member in certificate.chain():
+        if now > member.not_after:
+            raise RemoteError(f"the certificate of {member.id} expired on {member.not_after:%Y-%m-%d}")
+        if member is not certificate and not member.is_ca:
+            raise RemoteError(f"the certificate of {member.id} is not a certificate authority's")

@@ -138,6 +138,7 @@ class FakeLease:
     def __init__(self, memory: MemoryDht, identity: Identity | None) -> None:
         self.dht = FakeDht(memory, identity)
         self.port = 4000
+        self.node = None
         self._memory = memory
         self._watchers: list[Callable[[Status], None]] = []
 

@@ -303,3 +303,49 @@ async def test_origin_reads_the_write_only_keys() -> None:
         }
     )
     assert (given.pin, given.password, given.path, given.link) == ("AB12CD34", "x", "/a", True)
+
+
+class TestMigration:
+    async def test_expired_account_with_a_password_waits_for_it(self, machine: Machine, tmp_path: Path, memory: MemoryDht) -> None:
+        from jamid.core.signals import MigrationEnded
+
+        archive, key = new_archive(), ArchiveKey.from_password("pw")
+        account = await machine.account(archive)
+        account.files.write_archive("archive.gz", seal_archive(archive, key))
+        later = Machine(tmp_path, memory, ManualClock(time.time() + 11 * 365 * 86400))
+        await later.accounts.load()
+        await later.accounts.start()
+        await settle(0.3)
+        expired = later.accounts.jami(account.id)
+        assert expired is not None
+        assert expired.state is State.ERROR_NEED_MIGRATION
+        await later.accounts.set_details(account.id, {"Account.archivePassword": "wrong"})
+        await settle(2.0)
+        assert later.signals(MigrationEnded) == [MigrationEnded(account.id, "INVALID")]
+        assert expired.state is State.ERROR_NEED_MIGRATION
+        await later.accounts.close()
+
+    async def test_daemon_killed_while_keys_are_made_makes_them_at_the_next_start(
+        self, machine: Machine, tmp_path: Path, memory: MemoryDht, monkeypatch: pytest.MonkeyPatch
+    ) -> None:  # fmt: skip
+        started = asyncio.Event()
+
+        async def endless() -> None:
+            started.set()
+            await asyncio.Event().wait()
+
+        quick = origin.create_account
+        monkeypatch.setattr(origin, "create_account", endless)
+        account_id = await machine.accounts.add({"Account.type": "RING", "Account.alias": "survivor"})
+        await started.wait()
+        monkeypatch.setattr(origin, "create_account", quick)
+        again = Machine(tmp_path, memory, ManualClock(time.time() + 5))
+        await again.accounts.load()
+        assert again.accounts.ids() == [account_id]
+        await again.accounts.start()
+        await ready(again, account_id)
+        account = again.accounts.jami(account_id)
+        assert account is not None
+        assert account.state is State.REGISTERED
+        assert account.details["Account.alias"] == "survivor"
+        await again.accounts.close()
