@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import wave
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.interop.driver import AUDIO, Driver
+from tests.interop.driver import AUDIO, Driver, befriend
 from tests.interop.lab import Lab
 from tests.support.media.sound import longest_silence, share_of, sine
 
 pytestmark = pytest.mark.interop
+
+FILE_MIB = 200
+FINISHED = 6
 
 
 def _write_tone(path: Path, frequency: float, seconds: float) -> None:
@@ -142,3 +146,35 @@ async def test_media_two_of_ours_with_sound_servers_at_5_percent_loss(lab: Lab) 
         assert longest_silence(held[host]) > 1.0
         assert share_of(resumed[host], frequency) >= 0.95
     assert longest_silence(lossy["b"]) < 0.06
+
+
+async def test_media_no_gap_while_a_file_goes_through_the_same_daemons(lab: Lab) -> None:
+    lab.up(["d", "a", "b"])
+    lab.start_dht("d")
+    lab.start_turn("d")
+    for host, frequency in (("a", 440), ("b", 880)):
+        lab.ours(host, env={"JAMID_AUDIO_INPUT": f"tone:{frequency}", "JAMID_AUDIO_OUTPUT": f"file:{lab.home(host)}/{{stream}}.wav"})
+    file = lab.home("a") / "big.bin"
+    file.write_bytes(os.urandom(1 << 20) * FILE_MIB)
+    async with await Driver.connect(lab.bus("a"), "a") as a, await Driver.connect(lab.bus("b"), "b") as b:
+        bootstrap, turn = f"{lab.address('d')}:4222", lab.address("d")
+        (account_a, id_a), (account_b, id_b) = await asyncio.gather(a.add_account(bootstrap, turn), b.add_account(bootstrap, turn))
+        conversation = await befriend(a, account_a, id_a, b, account_b, id_b)
+        call, incoming = await _call(a, account_a, b, account_b, id_b)
+        await asyncio.sleep(1)
+        since = len(b.signals)
+        await a.configuration.sendFile(account_a, conversation, str(file), "big.bin", "")
+        _, _, message = await b.signal("messageReceived", lambda _, __, m: m.get("type") == "application/data-transfer+json", since=since)
+        target = lab.home("b") / "big.bin"
+        await b.configuration.downloadFile(account_b, conversation, message["id"], message["fileId"], str(target))
+        await b.signal("dataTransferEvent", lambda *transfer: transfer[-1] == FINISHED, seconds=50, since=since)
+        await a.call.hangUp(account_a, call)
+        await b.signal("callStateChanged", lambda _, c, state, *__: c == incoming and state == "OVER", since=since)
+        await asyncio.sleep(1)
+    assert target.stat().st_size == FILE_MIB << 20
+    for host, call_id, frequency in (("a", call, 880), ("b", incoming, 440)):
+        heard = _read(lab.home(host) / f"{call_id}_audio_0.wav")
+        loud = np.flatnonzero(np.abs(heard[:, 0].astype(np.int32)) > 300)
+        talk = heard[loud[0] : loud[-1]]
+        assert longest_silence(talk) < 0.06
+        assert share_of(talk, frequency) > 0.98
