@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -27,3 +28,27 @@ async def test_first_call_starts_the_daemon_and_the_last_client_ends_it(tmp_path
             while (await client.call_bus("NameHasOwner", "s", "cx.ring.Ring"))[0]:
                 await asyncio.sleep(0.02)
         await client.close()
+
+
+async def test_daemon_ends_with_its_bus(tmp_path: Path) -> None:
+    with PrivateBus(tmp_path) as bus:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "jamid.app",
+            "--console",
+            "--persistent",
+            cwd=REPOSITORY,
+            env={"HOME": str(tmp_path), "DBUS_SESSION_BUS_ADDRESS": bus.address, "PATH": os.environ["PATH"]},
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        client = await Client.connect(bus.address)
+        async with asyncio.timeout(20):
+            while not (await client.call_bus("NameHasOwner", "s", "cx.ring.Ring"))[0]:
+                await asyncio.sleep(0.02)
+    async with asyncio.timeout(10):
+        _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert b"the bus is gone" in errors
+    assert b"Traceback" not in errors
