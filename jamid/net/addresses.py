@@ -1,9 +1,11 @@
-"""The addresses of this machine that a peer may be told."""
+"""The addresses of this machine that a peer may be told, and its router."""
 
 from __future__ import annotations
 
 import ipaddress
 import socket
+import struct
+from pathlib import Path
 
 import ifaddr
 
@@ -23,6 +25,19 @@ def local_addresses() -> list[str]:
             found.remove(default)
             found.insert(0, default)
     return found or ["127.0.0.1"]
+
+
+def default_router(table: Path = Path("/proc/net/route")) -> str | None:
+    """The IPv4 address of the default route's router, None when there is none; reads a file."""
+    try:
+        lines = table.read_text(encoding="ascii").splitlines()[1:]
+    except OSError:
+        return None
+    for line in lines:
+        fields = line.split()
+        if len(fields) > 7 and fields[1] == "00000000" and fields[7] == "00000000" and fields[2] != "00000000":
+            return socket.inet_ntoa(struct.pack("=I", int(fields[2], 16)))
+    return None
 
 
 def _source_address(family: socket.AddressFamily, probe: str) -> str:

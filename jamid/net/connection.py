@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 HANDSHAKE_SECONDS: Final = 40.0
 BEACON_SECONDS: Final = 3.0
-_CLOSE_SECONDS: Final = 1.0
+_CLOSE_SECONDS: Final = 0.5
 _BATCH: Final = 32 * 1024
 """Bytes encrypted at a time: few enough that a short message behind them is not late."""
 _BATCHES_PER_TURN: Final = 8

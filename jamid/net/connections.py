@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 _CERTIFICATE_SECONDS: Final = 10.0
 _CERTIFICATE_PAUSES: Final = (0.5, 1.0, 2.0, 2.0, 0.0)
-_CLOSE_SECONDS: Final = 3.0
+_CLOSE_SECONDS: Final = 1.0
 CONNECTED = "0"
 NEGOTIATING = "2"
 

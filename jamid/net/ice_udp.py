@@ -21,7 +21,7 @@ from jamid.net.addresses import local_addresses
 from jamid.net.candidates import Candidate, Credentials, Kind
 from jamid.net.turn import TurnServer
 
-_log = logging.getLogger(__name__)
+logging.getLogger("aioice").setLevel(logging.WARNING)  # it tells each step of each check
 
 _EXPEDITED: Final = 0xB8
 """the type of service that the reference marks audio with"""

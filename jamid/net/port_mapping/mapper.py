@@ -8,18 +8,19 @@ import ipaddress
 import logging
 import random
 import secrets
-import socket
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jamid.core.errors import RemoteError
 from jamid.core.tasks import Tasks, in_thread
-from jamid.net.port_mapping import natpmp, upnp
+from jamid.net.addresses import default_router
+from jamid.net.port_mapping import natpmp
 from jamid.net.port_mapping.natpmp import TCP, UDP
 from jamid.net.stun import Address
+
+if TYPE_CHECKING:
+    from jamid.net.port_mapping import upnp
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ _ANSWER_SECONDS: Final = (0.25, 0.5, 1.0)
 _SEARCH_SECONDS: Final = 3.0
 _RETRY_SECONDS: Final = 600.0
 _TRIES: Final = 4
+_REMOVE_SECONDS: Final = 0.5
+"""The daemon ends within a second; a mapping that stays behind expires by itself."""
 
 
 
@@ -78,7 +81,7 @@ class PortMapper:
         """Gives the mapping back."""
         await self._tasks.close()
         with contextlib.suppress(RemoteError, OSError, TimeoutError):
-            async with asyncio.timeout(2):
+            async with asyncio.timeout(_REMOVE_SECONDS):
                 await self._remove()
 
     async def _keep(self) -> None:
@@ -150,6 +153,8 @@ class PortMapper:
     # -- UPnP -----------------------------------------------------------------------------------------------------------------
 
     async def _by_upnp(self) -> Mapping | None:
+        from jamid.net.port_mapping import upnp  # brings an HTTP client and XML, which few daemons need
+
         if self._gateway is None:
             self._gateway = await _find_gateway()
         gateway = self._gateway
@@ -196,21 +201,10 @@ class PortMapper:
         if mapping.method != "UPnP":
             await self._by_router_port(lifetime=0)
         elif self._gateway is not None:
+            from jamid.net.port_mapping import upnp
+
             names = {"NewRemoteHost": "", "NewExternalPort": str(mapping.external[1]), "NewProtocol": _NAMES[self._protocol]}
             await in_thread(upnp.call, self._gateway, "DeletePortMapping", names)
-
-
-def default_router(table: Path = Path("/proc/net/route")) -> str | None:
-    """The IPv4 address of the default route's router, None when there is none; reads a file."""
-    try:
-        lines = table.read_text(encoding="ascii").splitlines()[1:]
-    except OSError:
-        return None
-    for line in lines:
-        fields = line.split()
-        if len(fields) > 7 and fields[1] == "00000000" and fields[7] == "00000000" and fields[2] != "00000000":
-            return socket.inet_ntoa(struct.pack("=I", int(fields[2], 16)))
-    return None
 
 
 class _RouterEndpoint(asyncio.DatagramProtocol):
@@ -254,11 +248,15 @@ class _Search(asyncio.DatagramProtocol):
         self.found: asyncio.Queue[str] = asyncio.Queue(maxsize=8)
 
     def datagram_received(self, data: bytes, address: tuple[str, int]) -> None:
+        from jamid.net.port_mapping import upnp
+
         with contextlib.suppress(RemoteError, asyncio.QueueFull):
             self.found.put_nowait(upnp.parse_search_response(data, address[0]))
 
 
 async def _find_gateway() -> upnp.Gateway | None:
+    from jamid.net.port_mapping import upnp
+
     transport, protocol = await asyncio.get_running_loop().create_datagram_endpoint(_Search, local_addr=("0.0.0.0", 0))
     try:
         for target in upnp.SEARCH_TARGETS:

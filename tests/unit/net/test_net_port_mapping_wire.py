@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from jamid.core.errors import RemoteError
-from jamid.net.port_mapping import mapper, natpmp, upnp
+from jamid.net.addresses import default_router
+from jamid.net.port_mapping import natpmp, upnp
 
 _SERVICE = "<service><serviceType>urn:schemas-upnp-org:service:{0}</serviceType><controlURL>{1}</controlURL></service>"
 
@@ -72,5 +73,5 @@ def test_default_router(tmp_path: Path) -> None:
         "eth0\t000011AC\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
         "eth0\t00000000\t010011AC\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
     )
-    assert mapper.default_router(table) == "172.17.0.1"
-    assert mapper.default_router(tmp_path / "absent") is None
+    assert default_router(table) == "172.17.0.1"
+    assert default_router(tmp_path / "absent") is None
