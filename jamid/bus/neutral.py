@@ -16,8 +16,6 @@ NOTHING: Final[Mapping[str, str]] = {
     "CallManager.switchSecondaryInput": "does nothing and answers false in 13.7.0; gone in 17",
     "CallManager.startSmartInfo": "does nothing in 13.7.0; gone in 17",
     "CallManager.stopSmartInfo": "does nothing in 13.7.0; gone in 17",
-    "PresenceManager.answerServerRequest": "does nothing in either generation",
-    "ConfigurationManager.getNearbyPeers": "nobody is looked for on the local network",
     "ConfigurationManager.getConversationConnectivity": "newer than 17.0.0; an empty list says that nothing is known",
     "ConfigurationManager.getConversationTrackedMembers": "newer than 17.0.0; an empty list says that nothing is known",
     "ConfigurationManager.getCollaborativeDocuments": "there are none as long as none can be created",

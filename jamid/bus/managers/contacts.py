@@ -51,3 +51,7 @@ class ContactsPart:
     def _book(self, account_id: str) -> ContactBook | None:
         account = self._accounts.jami(account_id)
         return None if account is None else account.contacts
+
+    def getNearbyPeers(self, account_id: str) -> dict[str, str]:
+        account = self._accounts.jami(account_id)
+        return {} if account is None else account.nearby.found
