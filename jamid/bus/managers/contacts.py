@@ -48,10 +48,10 @@ class ContactsPart:
         if (book := self._book(account_id)) is not None:
             await book.send_request(bare_uri(uri), bytes(payload))
 
-    def _book(self, account_id: str) -> ContactBook | None:
-        account = self._accounts.jami(account_id)
-        return None if account is None else account.contacts
-
     def getNearbyPeers(self, account_id: str) -> dict[str, str]:
         account = self._accounts.jami(account_id)
         return {} if account is None else account.nearby.found
+
+    def _book(self, account_id: str) -> ContactBook | None:
+        account = self._accounts.jami(account_id)
+        return None if account is None else account.contacts
