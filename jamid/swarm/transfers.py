@@ -46,6 +46,8 @@ _FILE_ID = re.compile(r"([0-9a-f]{40})_(\d{1,20})(\..{1,7})?", re.DOTALL)
 _PIECE: Final = 65535
 _READ: Final = 1 << 20
 _SILENCE_SECONDS: Final = 60.0
+_ATTEMPTS: Final = (0.0, 0.5, 2.0, 10.0)
+"""Pauses before each attempt to find a device that has a file: the real daemon offers its own a moment before it can serve them."""
 
 
 class Transfers:
@@ -193,6 +195,7 @@ class Transfers:
                 _log.warning("%r the file %s is not what was offered; it is not sent", conversation, file_id)
                 return
             start, end = _range(match[4] or "")
+            _log.debug("%r the file %s goes to device %s", conversation, file_id, channel.peer.device_id[:8])
             await _send_file(channel, path, start, end)
             await let_settle(channel, opened)
             self._event(conversation, file_id[:40], file_id, FINISHED)
@@ -229,6 +232,15 @@ class Transfers:
                 self._begin(conversation, waiting)
 
     async def _download(self, conversation: Conversation, waiting: WaitingFile) -> None:
+        for pause in _ATTEMPTS:
+            await asyncio.sleep(pause)
+            outcome = await self._download_from_anyone(conversation, waiting)
+            if outcome != UNJOINABLE:
+                self._event(conversation, waiting.interaction, waiting.file_id, outcome)
+                return
+
+    async def _download_from_anyone(self, conversation: Conversation, waiting: WaitingFile) -> int:
+        """Tries every connected device of every member in turn; the code of the outcome, UNJOINABLE when none has the file."""
         facts = await conversation.load()
         links = self._account.home.links
         members = [uri for uri, role in facts.roles.items() if role in (ADMIN, MEMBER)]
@@ -244,8 +256,7 @@ class Transfers:
                 await in_thread(conversation.store.write_waiting, conversation.id, known)
             if outcome in (FINISHED, INVALID_PATH):
                 break
-        if outcome != UNJOINABLE:
-            self._event(conversation, waiting.interaction, waiting.file_id, outcome)
+        return outcome
 
     async def _download_from(self, conversation: Conversation, waiting: WaitingFile, device: str) -> int:
         """One attempt with one device; the code of its outcome, UNJOINABLE when the device does not have the file."""
