@@ -237,7 +237,7 @@ class ProxyServer:
             return web.json_response({"err": "Missing parameters"}, status=400)
         value = value_from_json(body)
         if not value.id:
-            from jamid.dht.secure import new_value_id
+            from jamid.dht.sealing import new_value_id
 
             value = value.with_id(new_value_id())
         if value.size > limits.DHT_VALUE_BYTES:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import secrets
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, Protocol
@@ -21,159 +20,25 @@ from jamid.crypto.identity import Identity
 from jamid.crypto.keys import PrivateKey, PublicKey
 from jamid.dht.core import Status
 from jamid.dht.generations import certificate_keys, lookup_keys
-from jamid.dht.packing import pack_bin, unpack
+from jamid.dht.listening import Listening, OnValue
+from jamid.dht.packing import pack_bin
 from jamid.dht.query import Query, by_id
+from jamid.dht.sealing import from_wire, new_value_id, seal, to_wire, unseal
 from jamid.dht.seams import ValueNetwork
 from jamid.dht.signatures import sign, verify
 from jamid.dht.types import CERTIFICATE
-from jamid.dht.values import Value, WireValue, pack_content, read_content
+from jamid.dht.values import Value, WireValue
 
 _log = logging.getLogger(__name__)
 CERTIFICATE_VALUE_ID: Final = 1
 _OPENED_CACHE: Final = 512
 _CERTIFICATE_CACHE: Final = 512
 
-OnValue = Callable[[Value, bool], None]
-"""Gets a value, and whether it expired."""
-
 
 class CertificateLookup(Protocol):
     """Certificates that are known without asking the network."""
 
     def get(self, certificate_id: InfoHash | LongId, /) -> Certificate | None: ...
-
-
-def new_value_id() -> int:
-    """A random value id; never 0."""
-    return secrets.randbelow(2**64 - 1) + 1
-
-
-def to_wire(value: Value) -> WireValue:
-    """VALUE as it travels."""
-    return WireValue(
-        id=value.id,
-        type=value.type,
-        data=value.data,
-        user_type=value.user_type,
-        owner=value.owner.der if value.owner is not None else b"",
-        seq=value.seq,
-        recipient=value.recipient,
-        signature=value.signature,
-        cipher=value.cipher,
-        priority=value.priority,
-        push_type=value.push_type,
-    )
-
-
-def from_wire(value: WireValue, owner: PublicKey | None) -> Value:
-    """VALUE for the rest of the daemon; OWNER is its verified signer."""
-    return Value(
-        id=value.id,
-        type=value.type,
-        data=value.data,
-        user_type=value.user_type,
-        owner=owner,
-        seq=value.seq,
-        recipient=value.recipient,
-        signature=value.signature,
-        cipher=value.cipher,
-        priority=value.priority,
-        push_type=value.push_type,
-    )
-
-
-def seal(value: WireValue, key: PrivateKey, to: PublicKey) -> WireValue:
-    """VALUE signed by KEY and encrypted to TO; RSA work: call it off the event loop."""
-    signed = sign(replace(value, recipient=to.id), key)
-    return WireValue(value.id, cipher=to.encrypt(pack_content(signed)), priority=value.priority, push_type=value.push_type)
-
-
-def unseal(value: WireValue, key: PrivateKey) -> Value | None:
-    """What VALUE holds if it was made for KEY and its signature is good, else None; RSA work: call it off the event loop."""
-    try:
-        content = unpack(key.decrypt(value.cipher))
-        if not isinstance(content, dict):
-            return None
-        inner = read_content(content, value.id, value.priority, value.push_type)
-    except RemoteError:
-        return None
-    owner = verify(inner)
-    if owner is None or inner.recipient != key.public.id:
-        return None
-    return from_wire(inner, owner)
-
-
-class Listening:
-    """A subscription; `cancel` ends it."""
-
-    def __init__(self, dht: Dht, on_value: OnValue, type_number: int | None) -> None:
-        self._dht = dht
-        self._on_value = on_value
-        self._type = type_number
-        self._waiting: deque[tuple[WireValue, bool]] = deque()
-        self._opening = False
-        self._known: OrderedDict[int, Value] = OrderedDict()
-        self._stop: Callable[[], None] | None = None
-        self._cancelled = False
-
-    @property
-    def active(self) -> bool:
-        return self._stop is not None
-
-    def cancel(self) -> None:
-        """No more calls."""
-        stop, self._stop = self._stop, None
-        self._cancelled = True
-        self._waiting.clear()
-        if stop is not None:
-            stop()
-            self._dht._listenings.discard(self)
-
-    def start(self, stop: Callable[[], None]) -> None:
-        """What is known already is delivered soon, not before the caller has this object."""
-        self._stop = stop
-        if self._waiting:
-            asyncio.get_running_loop().call_soon(self._drain)
-
-    def news(self, values: list[WireValue], expired: bool) -> None:
-        """Values from the network, to be opened in order."""
-        self._waiting.extend((value, expired) for value in values)
-        if self._stop is not None and not self._opening:
-            self._drain()
-
-    def _drain(self) -> None:
-        """Delivers what can be delivered at once; the first value that needs the private key hands over to a task."""
-        while self._waiting and not self._opening:
-            value, expired = self._waiting[0]
-            if value.cipher and not expired and not self._dht.is_opened(value):
-                self._opening = True
-                self._dht.tasks.spawn(self._open_all(), "open")
-                return
-            self._waiting.popleft()
-            self._deliver(value, self._known.get(value.id) if expired else self._dht.opened(value), expired)
-
-    async def _open_all(self) -> None:
-        try:
-            while self._waiting:
-                value, expired = self._waiting.popleft()
-                opened = self._known.get(value.id) if expired else await self._dht.open(value)
-                self._deliver(value, opened, expired)
-        finally:
-            self._opening = False
-
-    def _deliver(self, wire: WireValue, value: Value | None, expired: bool) -> None:
-        if value is None or self._cancelled or (self._type is not None and value.type != self._type):
-            return
-        if expired:
-            self._known.pop(wire.id, None)
-        else:
-            self._known[wire.id] = value
-            if len(self._known) > limits.DHT_CACHED_VALUES:
-                self._known.popitem(last=False)
-        try:
-            self._on_value(value, expired)
-        except Exception:
-            _log.exception("a listener failed")
 
 
 class Dht:
@@ -337,6 +202,10 @@ class Dht:
         return False
 
     # -- opening
+
+    def ended(self, listening: Listening) -> None:
+        """LISTENING was cancelled."""
+        self._listenings.discard(listening)
 
     def is_opened(self, value: WireValue) -> bool:
         """Whether the private key is not needed any more to open VALUE."""

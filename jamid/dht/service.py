@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from jamid.dht.core import Status
+from jamid.dht.listening import Listening
 from jamid.dht.node import DhtNode, DhtSettings, node_id_of
+from jamid.dht.sealing import from_wire, new_value_id, to_wire
 from jamid.dht.seams import ValueNetwork
-from jamid.dht.secure import CertificateLookup, Dht, Listening, from_wire, new_value_id, to_wire
+from jamid.dht.secure import CertificateLookup, Dht
 from jamid.dht.values import Value, WireValue
 
 __all__ = [

@@ -13,10 +13,11 @@ from jamid.core.errors import LocalError, RemoteError
 from jamid.core.identifiers import InfoHash, LongId
 from jamid.core.tasks import Tasks
 from jamid.dht.addresses import Family
+from jamid.dht.listening import Listening
 from jamid.dht.node import DhtNode
 from jamid.dht.present import info_text, node_info, parse_key, value_description
 from jamid.dht.query import Field, FieldValue, parse_query
-from jamid.dht.secure import Dht, Listening
+from jamid.dht.secure import Dht
 from jamid.dht.values import Value
 
 _TEXT: Final = "text/plain"
@@ -114,7 +115,7 @@ class Shell:
         await self._report("Put", self._dht.put(parse_key(words[0]), _value(words[1:])))
 
     async def _permanent(self, words: list[str]) -> None:
-        from jamid.dht.secure import new_value_id
+        from jamid.dht.sealing import new_value_id
 
         value_id = new_value_id()
         value = Value(id=value_id, data=" ".join(words[1:]).encode(), user_type=_TEXT)

@@ -21,8 +21,9 @@ from jamid.dht.core import Status
 from jamid.dht.generations import long_id_key
 from jamid.dht.packing import unpack
 from jamid.dht.query import Query
+from jamid.dht.sealing import unseal
 from jamid.dht.seams import GetResult, OnWireNews, OnWireValues
-from jamid.dht.secure import Dht, unseal
+from jamid.dht.secure import Dht
 from jamid.dht.signatures import sign, verify
 from jamid.dht.values import Value, WireValue, pack_body, pack_value, unpack_value
 from tests.support.dht.real import make_identity
