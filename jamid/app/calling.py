@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from jamid.accounts.events import AccountOffline, AccountOnline
@@ -13,16 +13,17 @@ from jamid.accounts.service import Accounts
 from jamid.accounts.trust import Status
 from jamid.calls.seams import MediaIce
 from jamid.calls.service import Calls
+from jamid.core.clock import Clock
 from jamid.core.errors import JamidError
 from jamid.core.events import Events
 from jamid.core.identifiers import new_53_bit_id
-from jamid.core.tasks import Tasks
+from jamid.core.tasks import Tasks, in_thread
 from jamid.crypto.certificates import Certificate
 from jamid.media.codec_table import stored_codecs
 from jamid.sip.channels import SipChannels
 from jamid.sip.dialogs import LocalParty
 from jamid.sip.exchange import IncomingMessage, SipExchange
-from jamid.swarm.message_maps import call_ended
+from jamid.swarm.message_maps import call_ended, hosted_call
 from jamid.swarm.service import Conversations
 
 _log = logging.getLogger(__name__)
@@ -86,30 +87,92 @@ class CallingAccount:
         return UdpIce(components, controlling=controlling, turn=turn, public_addresses=addresses)
 
 
-class CommittedHistory:
-    """Writes each ended call of ours into the conversation with its peer."""
+class ConversationCalls:
+    """What calls leave in conversations: their length between two, beginning and end in a group."""
 
-    def __init__(self, conversations: Conversations) -> None:
+    def __init__(self, conversations: Conversations, clock: Clock, events: Events) -> None:
         self._conversations = conversations
-        self._pending: set[asyncio.Task[str]] = set()
+        self._clock = clock
+        self._pending: set[asyncio.Task[None]] = set()
+        self.hosted: Callable[[str], Sequence[str]] = lambda account_id: ()
+        """the ids of the conferences that go on in an account"""
+        events.subscribe(AccountOnline, lambda event: self._spawn(self._end_forgotten(event.account_id)))
+
+    # -- CallHistory --
 
     def call_ended(self, account_id: str, peer_uri: str, duration_ms: int, reason: str) -> None:
         conversation = self._conversations.conversation_with(account_id, peer_uri)
         if conversation:
-            content = call_ended(peer_uri, duration_ms, reason)
-            task = asyncio.create_task(self._conversations.commit_call_history(account_id, conversation, content), name="call history")
-            self._pending.add(task)
-            task.add_done_callback(self._written)
+            self._spawn(self._commit(account_id, conversation, call_ended(peer_uri, duration_ms, reason)))
+
+    # -- GroupConversations --
+
+    def is_member(self, account_id: str, conversation_id: str, uri: str) -> bool:
+        account = self._conversations.account(account_id)
+        info = account.infos.get(conversation_id) if account is not None else None
+        return account is not None and info is not None and not info.is_removed and (uri in info.members or uri == account.home.uri)
+
+    def active_calls(self, account_id: str, conversation_id: str) -> list[dict[str, str]]:
+        return self._conversations.active_calls(account_id, conversation_id)
+
+    def call_began(self, account_id: str, conversation_id: str, conference_id: str) -> None:
+        self._spawn(self._hosting(account_id, conversation_id, conference_id, None))
+
+    def call_over(self, account_id: str, conversation_id: str, conference_id: str, duration_ms: int) -> None:
+        self._spawn(self._hosting(account_id, conversation_id, conference_id, duration_ms))
 
     async def close(self) -> None:
         """Waits for what is being written."""
         if self._pending:
             await asyncio.wait(self._pending)
 
-    def _written(self, task: asyncio.Task[str]) -> None:
+    # -- details --
+
+    async def _hosting(self, account_id: str, conversation_id: str, conference_id: str, duration_ms: int | None) -> None:
+        account = self._conversations.account(account_id)
+        if account is None:
+            return
+        began = int(self._clock.time())
+
+        def remember() -> None:
+            known = account.store.read_hosted_calls(conversation_id)
+            if duration_ms is None:
+                known[conference_id] = began
+            else:
+                known.pop(conference_id, None)
+            account.store.write_hosted_calls(conversation_id, known)
+
+        # Remembered first and forgotten last, so that a crash in between still ends the call at the next start.
+        if duration_ms is None:
+            await in_thread(remember)
+        content = hosted_call(conference_id, account.home.device_id, account.home.uri, duration_ms)
+        await self._commit(account_id, conversation_id, content)
+        if duration_ms is not None:
+            await in_thread(remember)
+
+    async def _end_forgotten(self, account_id: str) -> None:
+        """Ends the calls of groups that a crash of ours left open."""
+        account = self._conversations.account(account_id)
+        for conversation_id in tuple(account.infos) if account is not None else ():
+            assert account is not None
+            for conference_id, began in (await in_thread(account.store.read_hosted_calls, conversation_id)).items():
+                if conference_id not in self.hosted(account_id):
+                    duration = max(0, int(self._clock.time()) - began) * 1000
+                    await self._hosting(account_id, conversation_id, conference_id, duration)
+
+    async def _commit(self, account_id: str, conversation_id: str, content: Mapping[str, str]) -> None:
+        if not await self._conversations.commit_call_history(account_id, conversation_id, content):
+            _log.error("[account=%s] a call is missing in conversation %s", account_id, conversation_id)
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(coroutine, name="call history")
+        self._pending.add(task)
+        task.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
         self._pending.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a call is missing in its conversation: %s", error)
+            _log.error("a call is missing in its conversation", exc_info=error)
 
 
 class Calling:

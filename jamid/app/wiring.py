@@ -20,7 +20,7 @@ from jamid.accounts.environment import Environment
 from jamid.accounts.names import NameDirectory
 from jamid.accounts.seams import Seams
 from jamid.accounts.service import Accounts
-from jamid.app.calling import Calling, CommittedHistory
+from jamid.app.calling import Calling, ConversationCalls
 from jamid.app.conversing import Conversing
 from jamid.app.options import Options
 from jamid.bus.interface import Interface
@@ -48,6 +48,7 @@ from jamid.bus.managers.video import VideoPart
 from jamid.bus.service import BusService
 from jamid.calls.call import Surroundings
 from jamid.calls.conferences import Conferences
+from jamid.calls.group_calls import GroupCalls
 from jamid.calls.service import Calls
 from jamid.core.clock import Clock, SystemClock
 from jamid.core.events import Events
@@ -56,6 +57,7 @@ from jamid.core.paths import Paths
 from jamid.core.settings import FILE_NAME, Settings
 from jamid.core.signals import Started
 from jamid.media.service import Media
+from jamid.net.network_monitor import NetworkMonitor
 
 if TYPE_CHECKING:
     from jamid.net.connections import Connections
@@ -129,12 +131,15 @@ class Daemon:
         self.seams.conversations = self.conversing
         self.media = Media(self.settings, self.events, clock=self.clock)
         self.calling = Calling(self.accounts, self.events)
-        self.call_history = CommittedHistory(self.conversations)
+        self.call_history = ConversationCalls(self.conversations, self.clock, self.events)
         around = self._surroundings()
         self.calls = Calls(self.calling, around)
         self.conferences = Conferences(self.calling, self.calls, around)
+        self.call_history.hosted = self.conferences.ids
+        self.group_calls = GroupCalls(self.calls, self.conferences, self.call_history, self.events, self.clock)
         self.calling.serve(self.calls)
         self.seams.carriers.append(self.calling)
+        self.network_monitor = NetworkMonitor(self.accounts.connectivity_changed)
         self.bus = BusService(options.bus, self._interfaces(), self.events, options.api_level, knows_account=self._knows_account)
 
     # -- what it is made of -----------------------------------------------------------------------------------------------
@@ -149,6 +154,7 @@ class Daemon:
             Part("calls", stop=self.calls.close),
             Part("bus", self._start_bus, self.bus.stop),
             Part("registrations", self.accounts.start),
+            Part("network monitor", self.network_monitor.start, self.network_monitor.close),
         ]
 
     def _interfaces(self) -> list[Interface]:

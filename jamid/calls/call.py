@@ -112,6 +112,10 @@ class Call:
         self.conference = ""
         """the id of the conference it is part of here"""
         self.room: Room | None = None
+        self.joins = ""
+        """the conference of ours that it is to be part of once it is answered"""
+        self.conversation = ""
+        """the group whose call it is, "" for a call between two"""
         self.wanted_with: list[str] = []
         """calls that were placed to become a conference with this one"""
         self._texts: list[tuple[str, bytes]] = []
@@ -173,7 +177,7 @@ class Call:
         self.move(state=words.state, link=Link.DISCONNECTED, code=words.code)
         over_code = status if words.over_code and status else words.over_code
         self.move(state=CallState.OVER, code=over_code)
-        if not self.incoming and self.peer_uri:
+        if not self.incoming and self.peer_uri and not self.conversation:
             duration = int((self.around.clock.time() - self.answered_at) * 1000) if self.answered_at is not None else 0
             self.around.history.call_ended(self.account.id, self.peer_uri, duration, HISTORY_REASONS.get(ending, ""))
         self.around.over(self, ending)

@@ -71,12 +71,22 @@ class Conference:
     """One conference; `members` in the order in which they came."""
 
     def __init__(
-        self, conference_id: str, account: CallAccount, around: Surroundings, *, attached: bool = True, lasting: bool = False
+        self,
+        conference_id: str,
+        account: CallAccount,
+        around: Surroundings,
+        *,
+        attached: bool = True,
+        lasting: bool = False,
+        conversation: str = "",
     ) -> None:
         self.id = conference_id
         self.account = account
         self.lasting = lasting
         """whether it goes on with a single participant (a rendezvous)"""
+        self.conversation = conversation
+        """the group whose call this is, "" when it is nobody's"""
+        self.began_at = around.clock.time()
         self.state = ATTACHED if attached else DETACHED
         self.members: dict[str, Member] = {}
         self.media = [MediaAttribute(MediaType.AUDIO, label="audio_0")]
@@ -89,7 +99,8 @@ class Conference:
         self._telling = False
         around.audio.set_host(self.id, present=attached)
         self.tell_media()
-        self._publish(ConferenceCreated(account.id, "", self.id))
+        self._publish(ConferenceCreated(account.id, conversation, self.id))
+        self.changed()
 
     # -- who is in it ------------------------------------------------------------------------------------------------
     def add(self, call: Call) -> None:
@@ -122,6 +133,13 @@ class Conference:
             call.leg.session.send_message(CONFERENCE_INFO, b"{}")
         self.changed()
 
+    @property
+    def abandoned(self) -> bool:
+        """Whether nobody is left to talk to."""
+        if self.conversation:
+            return not self.members and self.state == DETACHED
+        return len(self.members) < (1 if self.lasting else 2)
+
     def attach(self) -> None:
         """The host takes part."""
         self._set_state(ATTACHED)
@@ -138,6 +156,8 @@ class Conference:
         if self.over:
             return
         self.over = True
+        if self.conversation:
+            self.state = DETACHED
         self.tell_state()
         self._publish(ConferenceRemoved(self.account.id, self.id))
         for member in tuple(self.members.values()):
@@ -162,6 +182,11 @@ class Conference:
         self.changed()
         self._publish(AudioMuted(self.id, muted))
         return True
+
+    def mute_quietly(self) -> None:
+        """The host begins muted."""
+        self.media = [replace(each, muted=True) for each in self.media]
+        self._publish(AudioMuted(self.id, True))
 
     def send_text(self, payloads: Mapping[str, str]) -> None:
         """Says PAYLOADS to every participant."""

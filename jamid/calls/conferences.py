@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from jamid.calls.call import Call, Surroundings
 from jamid.calls.conference import DETACHED, Conference
@@ -19,7 +19,7 @@ from jamid.calls.conference_orders import (
 )
 from jamid.calls.in_call_messages import CONFERENCE_ORDER
 from jamid.calls.media_maps import MediaType, from_maps, to_maps
-from jamid.calls.seams import CallAccounts
+from jamid.calls.seams import CallAccount, CallAccounts
 from jamid.calls.service import Calls
 from jamid.calls.states import Link
 from jamid.core.identifiers import bare_uri, new_53_bit_id
@@ -35,12 +35,24 @@ class Conferences:
         self._calls = calls
         self._around = around
         self._conferences: dict[str, Conference] = {}
+        self.on_ended: list[Callable[[Conference], None]] = []
+        """called with every conference that is over"""
         calls.on_ended.append(self._call_ended)
         around.answered = self._call_answered
 
     def find(self, account_id: str, conference_id: str) -> Conference | None:
         conference = self._conferences.get(conference_id)
         return conference if conference is not None and conference.account.id == account_id else None
+
+    def create(
+        self, account: CallAccount, identifier: str = "", *, attached: bool = True, lasting: bool = False, conversation: str = ""
+    ) -> Conference:
+        """A new, empty conference; IDENTIFIER is for one that was promised to somebody."""
+        while not identifier or identifier in self._conferences or self._calls.find(identifier) is not None:
+            identifier = str(new_53_bit_id())
+        conference = Conference(identifier, account, self._around, attached=attached, lasting=lasting, conversation=conversation)
+        self._conferences[conference.id] = conference
+        return conference
 
     # -- making and changing -----------------------------------------------------------------------------------------
     def join(self, account_id: str, call_id: str, other_account_id: str, other_id: str) -> bool:
@@ -50,7 +62,7 @@ class Conferences:
             return False
         conference = self._conferences.get(one.conference) or self._conferences.get(other.conference)
         if conference is None:
-            conference = self._create(one)
+            conference = self.create(one.account)
         for call in (one, other):
             conference.add(call)
         conference.tell_state()
@@ -256,19 +268,14 @@ class Conferences:
         call = self._call(account_id, any_id)
         return call.talk.conference_version if call is not None else 0
 
-    def _create(self, call: Call, *, attached: bool = True, lasting: bool = False) -> Conference:
-        while (identifier := str(new_53_bit_id())) in self._conferences or self._calls.find(identifier) is not None:
-            pass
-        conference = Conference(identifier, call.account, self._around, attached=attached, lasting=lasting)
-        self._conferences[conference.id] = conference
-        return conference
-
     def _dissolve(self, conference: Conference) -> None:
-        self._conferences.pop(conference.id, None)
-        conference.end()
+        if self._conferences.pop(conference.id, None) is not None:
+            conference.end()
+            for tell in self.on_ended:
+                tell(conference)
 
     def _after_leaving(self, conference: Conference) -> None:
-        if len(conference.members) < (1 if conference.lasting else 2):
+        if conference.abandoned:
             self._dissolve(conference)
 
     def _call_ended(self, call: Call) -> None:
@@ -279,9 +286,14 @@ class Conferences:
 
     def _call_answered(self, call: Call) -> None:
         """A rendezvous account puts everybody who calls it together; others may have been called for a conference."""
-        if call.incoming and call.account.details.get("Account.rendezVous") == "true":
+        if call.joins:
+            joined = self.find(call.account.id, call.joins)
+            if joined is not None:
+                joined.add(call)
+                joined.tell_state()
+        elif call.incoming and call.account.details.get("Account.rendezVous") == "true":
             known = next((each for each in self._conferences.values() if each.lasting and each.account.id == call.account.id), None)
-            conference = known or self._create(call, attached=False, lasting=True)
+            conference = known or self.create(call.account, attached=False, lasting=True)
             conference.add(call)
             conference.tell_state()
         elif call.wanted_with:

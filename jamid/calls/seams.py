@@ -156,6 +156,26 @@ class CallHistory(Protocol):
         ...
 
 
+class GroupConversations(Protocol):
+    """The groups whose calls are hosted and joined (swarm)."""
+
+    def is_member(self, account_id: str, conversation_id: str, uri: str) -> bool:
+        """Whether the account has the conversation and URI takes part in it."""
+        ...
+
+    def active_calls(self, account_id: str, conversation_id: str) -> list[dict[str, str]]:
+        """The calls under way, each with `id`, `uri` and `device` of its host."""
+        ...
+
+    def call_began(self, account_id: str, conversation_id: str, conference_id: str) -> None:
+        """We host a call of the group from now on."""
+        ...
+
+    def call_over(self, account_id: str, conversation_id: str, conference_id: str, duration_ms: int) -> None:
+        """The call we hosted is over."""
+        ...
+
+
 class NoHistory:
     """Keeps nothing."""
 

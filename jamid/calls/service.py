@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any, Protocol
 
 from jamid.calls.call import Call, Surroundings
 from jamid.calls.details import call_details
@@ -21,9 +22,22 @@ from jamid.core.identifiers import bare_uri, is_account_uri, new_53_bit_id
 from jamid.core.tasks import Tasks
 from jamid.sip.channels import SipChannels
 from jamid.sip.exchange import SipExchange
+from jamid.sip.sdp import SessionDescription
 from jamid.sip.sessions import InviteSession
 
 _log = logging.getLogger(__name__)
+
+
+class GroupCallRules(Protocol):
+    """What group calls decide (`jamid.calls.group_calls`)."""
+
+    def place(self, account: CallAccount, text: str, media: list[MediaAttribute]) -> str:
+        """Joins or hosts the call that TEXT (`swarm:…`, `rdv:…`) names; the id of the call, "" when there is none."""
+        ...
+
+    def admit(self, account: CallAccount, session: InviteSession) -> tuple[str, str]:
+        """The conference and the group that an INVITE to a group's call may join, empty when it may not."""
+        ...
 
 
 class Calls:
@@ -41,6 +55,8 @@ class Calls:
         self._tasks = Tasks("calls")
         self.on_ended: list[Callable[[Call], None]] = []
         """called with every call that has ended"""
+        self.group: GroupCallRules | None = None
+        """who knows of groups; calls to and from groups are refused without"""
 
     # -- for the wiring ----------------------------------------------------------------------------------------------
     def serve(self, account: CallAccount, sip: SipChannels) -> None:
@@ -64,9 +80,11 @@ class Calls:
         account = self._accounts.find(account_id)
         wanted = _supported(from_maps(media))
         text = target.strip().strip("<>").partition(";")[0]
-        if account is None or not text or text.startswith(("swarm:", "rdv:")) or account.sip is None:
+        if account is None or not text or account.sip is None:
             return ""
-        return self._place(account, text, wanted)
+        if text.startswith(("swarm:", "rdv:")):
+            return self.group.place(account, text, wanted) if self.group is not None else ""
+        return self.dial(account, text, wanted)
 
     def accept(self, account_id: str, call_id: str, media: Sequence[Mapping[str, str]] | None = None) -> bool:
         """Answers a call; MEDIA has one entry per offered stream."""
@@ -199,6 +217,34 @@ class Calls:
         """The call the user last placed or answered."""
         return self._calls.get(self._current)
 
+    # -- for group calls ---------------------------------------------------------------------------------------------
+    def dial(
+        self, account: CallAccount, text: str, media: list[MediaAttribute], *, address: str = "", device: Any = None, conversation: str = ""
+    ) -> str:
+        """Calls TEXT; for a group's call ADDRESS goes into To instead and only DEVICE is called."""
+        target = bare_uri(text)
+        number = address or (target if is_account_uri(target) else text)
+        call = Call(self._new_id(), account, number, media, self._around, incoming=False)
+        call.conversation = conversation
+        dialing = Dialing(call, self._new_id, recipient=address, device=device)
+        self._calls[call.id] = call
+        self._dialing[call.id] = dialing
+        self._current = call.id
+        _log.info("[account=%s call=%s] calling %s", account.id, call.id, number[:80])
+        # The first signal must follow the reply that tells the client the id.
+        asyncio.get_running_loop().call_soon(lambda: call.over or call.tasks.spawn(dialing.run(target), "dial"))
+        return call.id
+
+    def let_in(self, account: CallAccount, session: InviteSession, offer: SessionDescription, conference: str, conversation: str) -> None:
+        """Answers a call that joins a conference of ours, unseen by the user."""
+        ringing = Ringing.of(session, offer, account, self._around, self._new_id)
+        call = ringing.call
+        call.joins, call.conversation = conference, conversation
+        self._calls[call.id] = call
+        self._ringing[call.id] = ringing
+        ringing.ring(audible=False, told=False)
+        ringing.accept()
+
     # -- details -----------------------------------------------------------------------------------------------------
     def _find(self, account_id: str, call_id: str) -> Call | None:
         call = self._calls.get(call_id)
@@ -209,25 +255,17 @@ class Calls:
             pass
         return call_id
 
-    def _place(self, account: CallAccount, text: str, media: list[MediaAttribute]) -> str:
-        target = bare_uri(text)
-        call = Call(self._new_id(), account, target if is_account_uri(target) else text, media, self._around, incoming=False)
-        dialing = Dialing(call, self._new_id)
-        self._calls[call.id] = call
-        self._dialing[call.id] = dialing
-        self._current = call.id
-        _log.info("[account=%s call=%s] calling %s", account.id, call.id, target[:80])
-        # The first signal must follow the reply that tells the client the id.
-        asyncio.get_running_loop().call_soon(lambda: call.over or call.tasks.spawn(dialing.run(target), "dial"))
-        return call.id
-
     def _received(self, account: CallAccount, exchange: SipExchange, session: InviteSession) -> None:
         offer = admit(account, exchange, session, self._calls.values())
         if offer is None:
             return
         if "/" in session.recipient:
-            _log.info("[account=%s] a call to a conference, which this daemon does not host yet", account.id)
-            session.reject(481)
+            conference, conversation = self.group.admit(account, session) if self.group is not None else ("", "")
+            if conference:
+                self.let_in(account, session, offer, conference, conversation)
+            else:
+                _log.info("[account=%s] a call to %s, which is nobody's here", account.id, session.recipient[:150])
+                session.reject(481)
             return
         ringing = Ringing.of(session, offer, account, self._around, self._new_id)
         call = ringing.call
@@ -266,7 +304,7 @@ class Calls:
         """The peer of CALL wants us to talk to URI."""
         if call.link is not Link.CONNECTED:
             return
-        self._place(call.account, uri, [replace(each, held=False) for each in call.media if each.kind is MediaType.AUDIO])
+        self.dial(call.account, uri, [replace(each, held=False) for each in call.media if each.kind is MediaType.AUDIO])
         asyncio.get_running_loop().call_later(0.02, call.hang_up)
 
     def _ended(self, call: Call, ending: Ending) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from jamid.calls.call import Surroundings
 from jamid.calls.conferences import Conferences
+from jamid.calls.group_calls import GroupCalls
 from jamid.calls.service import Calls
 from jamid.core.clock import SystemClock
 from jamid.core.events import Events
@@ -22,6 +23,7 @@ from jamid.media.statistics import AudioStatistics
 from jamid.sip.channels import SipChannels
 from jamid.sip.dialogs import LocalParty
 
+GROUP = "9" * 40
 AUDIO = [{"MEDIA_TYPE": "MEDIA_TYPE_AUDIO", "ENABLED": "true", "MUTED": "false", "SOURCE": "", "LABEL": "audio_0"}]
 
 
@@ -294,12 +296,37 @@ class Node:
         return self.calls.place(self.account.id, f"jami:{other.account.uri}", media)
 
 
+class FakeGroups:
+    """One group that every daemon of a lab is in, except those in `strangers`."""
+
+    def __init__(self) -> None:
+        self.calls: list[dict[str, str]] = []
+        self.strangers: set[str] = set()
+        self.ended: list[tuple[str, int]] = []
+        self.homes: dict[str, FakeAccount] = {}
+
+    def is_member(self, account_id: str, conversation_id: str, uri: str) -> bool:
+        return conversation_id == GROUP and uri not in self.strangers
+
+    def active_calls(self, account_id: str, conversation_id: str) -> list[dict[str, str]]:
+        return list(self.calls)
+
+    def call_began(self, account_id: str, conversation_id: str, conference_id: str) -> None:
+        home = self.homes[account_id]
+        self.calls.append({"id": conference_id, "uri": home.uri, "device": home.device_id})
+
+    def call_over(self, account_id: str, conversation_id: str, conference_id: str, duration_ms: int) -> None:
+        self.ended.append((conference_id, duration_ms))
+        self.calls = [call for call in self.calls if call["id"] != conference_id]
+
+
 class Lab:
     """Daemons that can reach each other."""
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self._network: dict[str, FakeConnections] = {}
+        self.groups = FakeGroups()
 
     def add(self, name: str, account_digit: str, generation: Generation = Generation.G13, **options: Any) -> Node:
         number = len(self.nodes) + 1
@@ -315,6 +342,8 @@ class Lab:
 
         calls = Calls(Accounts(), around)
         conferences = Conferences(Accounts(), calls, around)
+        GroupCalls(calls, conferences, self.groups, events, SystemClock())
+        self.groups.homes[account.id] = account
         calls.serve(account, account.sip)
         node = Node(name, account, calls, conferences, events, audio, history, connections)
         events.subscribe(Signal, node.told.append)
