@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jamid.core import limits
+from jamid.core.errors import LocalError
 from jamid.media.srtp import SrtpKeys
 from jamid.media.statistics import AudioStatistics
 
@@ -147,7 +149,8 @@ class AudioStream:
     async def close(self) -> AudioStatistics:
         """Ends the stream and returns its final figures; a second call does nothing but return them."""
         if self._close_once():
-            await self._worker.call(self._end)
+            with contextlib.suppress(LocalError):  # the media thread has ended, and the stream with it
+                await self._worker.call(self._end)
         return self.statistics()
 
     def close_soon(self) -> None:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from jamid.core.errors import LocalError
+
 if TYPE_CHECKING:
     from jamid.media.graph import Graph
 
@@ -41,7 +43,9 @@ class AudioEngine:
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._outbox: list[tuple[Callable[..., Any], tuple[Any, ...]]] = []
-        self._graph: Graph | None = None
+        self._waiting: set[asyncio.Future[Any]] = set()
+        self.ended = False
+        """Whether the thread has ended: there will be no more sound."""
         self.ticks = 0
         self.late_ticks = 0
         """Ticks that began more than 10 ms late."""
@@ -74,9 +78,12 @@ class AudioEngine:
         return await self.ask(lambda _: command())
 
     async def ask(self, command: Command) -> Any:
-        """As `command`, and waits for the result or the exception."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[Any] = loop.create_future()
+        """As `command`, and waits for the result or the exception; `LocalError` when the thread has ended."""
+        if self.ended:
+            raise LocalError("there is no sound: the media thread has ended")
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.add(answer)
+        answer.add_done_callback(self._waiting.discard)
 
         def settle(result: Any, error: BaseException | None) -> None:
             if answer.done():
@@ -104,12 +111,19 @@ class AudioEngine:
             await asyncio.get_running_loop().run_in_executor(None, self._thread.join, 2.0)
             self._thread = None
 
+    def _end(self) -> None:
+        self.ended = True
+        for answer in list(self._waiting):
+            if not answer.done():
+                answer.set_exception(LocalError("there is no sound: the media thread has ended"))
+
     # -- on the media thread -----------------------------------------------------------------------------------------------
     def _run(self) -> None:
-        from jamid.media.graph import Graph
-
-        graph = self._graph = Graph(self._tell)
+        graph: Graph | None = None
         try:
+            from jamid.media.graph import Graph
+
+            graph = Graph(self._tell)
             while self._serve_idle(graph):
                 interval = sys.getswitchinterval()
                 sys.setswitchinterval(SWITCH_INTERVAL)
@@ -122,7 +136,10 @@ class AudioEngine:
         except Exception:
             _log.exception("the media thread failed; there will be no more sound")
         finally:
-            graph.close()
+            if graph is not None:
+                graph.close()
+            self._tell(self._end, ())
+            self._flush()
 
     def _serve_idle(self, graph: Graph) -> bool:
         while not graph.busy:

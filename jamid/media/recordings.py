@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Sequence
@@ -59,7 +60,8 @@ class Recordings:
         sink = self._sinks.pop(recording_id, None)
         if sink is None:
             return None
-        await self._engine.ask(lambda graph: graph.recorders.pop(recording_id, None))
+        with contextlib.suppress(LocalError):  # the media thread has ended: nothing is written any more
+            await self._engine.ask(lambda graph: graph.recorders.pop(recording_id, None))
         await in_thread(sink.close)
         return sink.path
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -251,3 +252,15 @@ async def test_media_a_file_that_cannot_be_read_gives_the_selected_input(tmp_pat
     await second.close()
     assert share_of(_read(tmp_path / "heard-1.1_audio_0.wav")[-24000:], 440) > 0.9
     await desk.media.close()
+
+
+async def test_media_a_thread_that_cannot_start_leaves_nobody_waiting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jamid.media.graph", None)
+    desk = Desk(tmp_path)
+    first, _ = desk.call()
+    async with asyncio.timeout(5):
+        assert (await first.close()).packets_sent == 0
+        await desk.until(lambda: desk.media.engine.ended)
+        with pytest.raises(LocalError, match="there is no sound"):
+            await desk.media.engine.ask(lambda graph: None)
+        await desk.media.close()
