@@ -90,3 +90,21 @@ async def test_daemons_of_one_generation(lab: Lab, a: str, b: str, meet: bool) -
     for task in sending:
         task.cancel()
     await asyncio.gather(*sending, return_exceptions=True)
+
+
+async def test_follows_a_change_of_our_address(lab: Lab) -> None:
+    network = _BY_NAME["one network"]
+    build(lab, network, "real", "ours")
+    real, ours = await enter(lab, network)
+    await send(ours, real, 20)
+    await path(network, ours)
+    (before, *_) = await ours.driver.configuration.getConnectionList(ours.account, "")
+    lab.run("b", "ip", "addr", "del", "10.77.0.3/24", "dev", "eth0")
+    lab.run("b", "ip", "addr", "add", "10.77.0.33/24", "dev", "eth0")
+    lab.run("b", "ip", "route", "replace", "default", "via", "10.77.0.254")
+    end = time.monotonic() + 15
+    while before["id"] in {entry["id"] for entry in await ours.driver.configuration.getConnectionList(ours.account, "")}:
+        assert time.monotonic() < end, "the dead connection is still shown"
+        await asyncio.sleep(0.1)
+    await send(ours, real, 30)
+    await path(network, ours)
