@@ -56,6 +56,8 @@ DHT_REQUESTS_PER_SECOND: Final = 8192
 """Requests answered per second over all senders."""
 DHT_REQUESTS_PER_SECOND_AND_HOST: Final = 1024
 """Requests answered per second to one IPv4 address or IPv6 /64."""
+DHT_REPLY_BYTES_PER_SECOND: Final = 16 * 1024 * 1024
+"""Value data sent per second to one host: a get of 60 bytes with a forged source can ask for megabytes."""
 DHT_PENDING_REQUESTS: Final = 16384
 """Our own unanswered requests; beyond it new ones fail at once."""
 DHT_STORED_BYTES: Final = 64 * 1024 * 1024

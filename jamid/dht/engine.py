@@ -18,7 +18,7 @@ from jamid.dht.decode import decode
 from jamid.dht.fragments import Fragments
 from jamid.dht.nodes import NodeCache, RemoteNode
 from jamid.dht.query import Query
-from jamid.dht.ratelimit import RateLimit
+from jamid.dht.ratelimit import ByteBudget, RateLimit
 from jamid.dht.requests import Pending, Requests
 from jamid.dht.timers import Network, Timers
 from jamid.dht.values import WireValue
@@ -110,6 +110,7 @@ class Engine:
         self._requests = Requests(timers, network, rng, handler.on_node_expired)
         self._fragments = Fragments()
         self._rate = RateLimit(settings.requests_per_second)
+        self._budget = ByteBudget()
         self._blacklist: dict[Address, None] = {}
         self._envelope: dict[str, Any] = {"network": settings.network, "client": settings.client}
         self.sent_requests = 0
@@ -251,7 +252,10 @@ class Engine:
     # -- out
 
     def answer(self, packets: list[bytes], address: Address) -> None:
-        """Sends a reply."""
+        """Sends a reply, unless it is a large one and its receiver had enough of these."""
+        if len(packets) > 1 and not self._budget.spend(address.host, sum(map(len, packets)), self._timers.now()):
+            self.statistics.refused += 1
+            return
         self.statistics.sent += len(packets)
         self._network.send(packets, address)
 

@@ -40,3 +40,24 @@ class RateLimit:
         accepted.append((now, group))
         counts[group] = count + 1
         return True
+
+
+class ByteBudget:
+    """How many bytes of large answers one host gets per second; whoever forges a victim's address cannot drown it through us."""
+
+    def __init__(self, per_second: int = limits.DHT_REPLY_BYTES_PER_SECOND) -> None:
+        self._per_second = per_second
+        self._spent: dict[bytes, int] = {}
+        self._until = 0.0
+
+    def spend(self, host: str, count: int, now: float) -> bool:
+        """Whether COUNT more bytes may go to HOST."""
+        if now >= self._until:
+            self._spent.clear()
+            self._until = now + WINDOW
+        group = rate_group(host)
+        spent = self._spent.get(group, 0) + count
+        if spent > self._per_second:
+            return False
+        self._spent[group] = spent
+        return True

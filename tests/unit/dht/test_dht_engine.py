@@ -198,6 +198,20 @@ def test_replies_are_never_larger_than_an_attacker_could_want_without_a_token(pe
     assert peer.node.core.storage.listeners == 0
 
 
+def test_a_forged_source_is_not_drowned(peer: Peer) -> None:
+    token = peer.token()
+    values = [WireValue(number, data=bytes(60_000)) for number in range(1, 11)]
+    for value in values:
+        peer.send(*encode(Put(tid=value.id, sender=PEER, key=KEY, values=(value,), token=token)))
+    sent = 0
+    for tid in range(100, 160):
+        peer.send(encode(Get(tid=tid, sender=PEER, key=KEY))[0])
+        sent += sum(map(len, peer.inbox))
+    assert limits.DHT_REPLY_BYTES_PER_SECOND / 2 < sent <= limits.DHT_REPLY_BYTES_PER_SECOND
+    peer.world.run(1.1)
+    assert len(peer.send(encode(Get(tid=99, sender=PEER, key=KEY))[0])) > 400
+
+
 def test_an_id_that_answers_us_cannot_be_taken_over_from_elsewhere(peer: Peer) -> None:
     core = peer.node.core
     core.ping_address(HOST)
