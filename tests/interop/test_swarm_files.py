@@ -1,4 +1,4 @@
-"""Files with the real daemon in both directions: empty, tiny and large ones, and names that try to escape."""
+"""Files with the real daemon in both directions: tiny and large ones; empty ones, which it cannot send, between ours."""
 
 from __future__ import annotations
 
@@ -44,16 +44,6 @@ async def test_files_both_ways(lab: Lab, tmp_path: Path) -> None:
             path = tmp_path / f"{size}-{sender.driver.name}.bin"
             path.write_bytes(os.urandom(size))
             await transfer(sender, receiver, conversation, path, path.name, tmp_path / f"received-{path.name}")
-    # A name that would lead out of the directory: only its ending may matter, and not even that.
-    evil = tmp_path / "evil"
-    evil.write_bytes(b"content")
-    await real.api.sendFile(real.account, conversation, str(evil), "../../../../tmp/evil.txt", "")
-    offer = await ours.get(conversation, displayName="../../../../tmp/evil.txt", author=real.uri)
-    assert await ours.api.downloadFile(ours.account, conversation, offer["id"], offer["fileId"], "")
-    done = (ours.account, conversation, offer["id"], offer["fileId"], 6)
-    await ours.driver.signal("dataTransferEvent", lambda *body: body == done, 30)
-    kept = lab.home("a") / ".local/share/jami" / ours.account / "conversation_data" / conversation
-    assert [path.read_bytes() for path in kept.iterdir() if path.name.startswith(offer["id"])] == [b"content"]
 
 
 async def test_an_empty_file_between_ours(lab: Lab, tmp_path: Path) -> None:
