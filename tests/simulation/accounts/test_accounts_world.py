@@ -247,6 +247,7 @@ class TestDevices:
         await settle()
         assert set(a.devices.known) == set(b.devices.known) == {a.device_id, b.device_id}
         assert one.signals(KnownDevicesChanged)[-1].devices.keys() == {a.device_id, b.device_id}
+        clock.advance(1)
         await a.contacts.add("1" * 40)
         await settle(0.6)
         assert b.contacts.contacts.is_active("1" * 40)

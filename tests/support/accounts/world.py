@@ -20,6 +20,7 @@ from jamid.accounts.environment import Environment
 from jamid.accounts.jami import JamiAccount
 from jamid.accounts.names import Answer, Lookup
 from jamid.accounts.service import Accounts
+from jamid.core import tasks
 from jamid.core.clock import ManualClock
 from jamid.core.events import Events
 from jamid.core.generations import BOTH, Generation
@@ -63,6 +64,7 @@ class MemoryDht:
         self.listeners: defaultdict[bytes, list[tuple[FakeDht, Callable[[Value, bool], None]]]] = defaultdict(list)
         self.up = True
         self._ids = itertools.count(1)
+        _memories.append(self)
 
     def store(self, key: bytes, value: Value) -> bool:
         if not self.up:
@@ -205,6 +207,7 @@ class Machine:
             connect=None,
         )
         self.accounts = Accounts(self.environment)
+        _machines.append(self)
 
     async def account(self, archive: Archive | None = None, **details: str) -> JamiAccount:
         """A registered account from ARCHIVE (default: a new one)."""
@@ -227,6 +230,19 @@ class Machine:
         return [type(event).__name__ for event in self.published if isinstance(event, Signal)]
 
 
-async def settle(seconds: float = 0.15) -> None:
-    """Lets everything under way in loop and threads come to its end."""
-    await asyncio.sleep(seconds)
+async def settle(seconds: float = 0.1) -> None:
+    """Waits until nothing more happens in loop and threads for SECONDS, however slow the machine is."""
+    before: object = None
+    for _ in range(200):
+        await asyncio.sleep(seconds)
+        executor: Any = tasks._executor
+        busy = executor._work_queue.qsize() or executor._idle_semaphore._value < len(executor._threads)
+        now = [len(machine.published) for machine in _machines], [len(memory.values[key]) for memory in _memories for key in memory.values]
+        if now == before and not busy:
+            return
+        before = now
+    raise TimeoutError("the accounts do not come to rest")
+
+
+_machines: list[Machine] = []
+_memories: list[MemoryDht] = []
