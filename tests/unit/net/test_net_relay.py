@@ -1,0 +1,139 @@
+"""The relay against a small TURN server of our own: renewal, refusal, silence, and a peer through it."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from jamid.core.errors import LocalError
+from jamid.net import relay, stun, turn
+from jamid.net.framing import frame
+from jamid.net.links import TcpLink
+from jamid.net.relay import TurnTcpRelay
+from jamid.net.stun import Attribute, Class, Message, Method
+from jamid.net.turn import TurnServer
+
+_KEY = hashlib.md5(b"ring:realm:secret", usedforsecurity=False).digest()
+
+
+@dataclass
+class Server:
+    """Answers like a TURN server; `requests` has what came, in order."""
+
+    lifetime: int = 600
+    refuse: int = 0
+    stale_after: int = 10**6
+    requests: list[tuple[int, int | None]] = field(default_factory=list)
+    controls: list[asyncio.StreamWriter] = field(default_factory=list)
+    nonce: bytes = b"nonce-1"
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        buffer = bytearray()
+        self.controls.append(writer)
+        while data := await reader.read(4096):
+            buffer += data
+            while (message := turn.take_message(buffer)) is not None:
+                self.answer(stun.parse(message), message, writer)
+
+    def answer(self, request: Message, data: bytes, writer: asyncio.StreamWriter) -> None:
+        if len(self.requests) == self.stale_after:
+            self.nonce = b"nonce-2"
+            self.stale_after = 10**6
+        if not stun.has_integrity(data) or request.get(Attribute.NONCE) != self.nonce:
+            code = 438 if stun.has_integrity(data) else 401
+            challenge = (Attribute.ERROR_CODE, (code, "no")), (Attribute.REALM, "realm"), (Attribute.NONCE, self.nonce)
+            writer.write(Message(request.method, Class.ERROR, request.transaction, challenge).encode())
+            return
+        assert stun.verify(data, _KEY)
+        self.requests.append((request.method, request.number(Attribute.LIFETIME)))
+        if self.refuse:
+            refusal = ((Attribute.ERROR_CODE, (self.refuse, "not you")),)
+            writer.write(Message(request.method, Class.ERROR, request.transaction, refusal).encode(_KEY))
+            return
+        attributes: tuple[tuple[int, stun.Value], ...] = ()
+        if request.method == Method.ALLOCATE:
+            attributes = (
+                (Attribute.XOR_RELAYED_ADDRESS, ("192.0.2.1", 5000)),
+                (Attribute.XOR_MAPPED_ADDRESS, ("192.0.2.7", 6000)),
+                (Attribute.LIFETIME, self.lifetime),
+            )
+        success = Message(request.method, Class.SUCCESS, request.transaction, attributes).encode(_KEY)
+        if request.method == Method.CONNECTION_BIND:
+            success += frame(b"\x16first bytes behind the response")
+        writer.write(success)
+
+
+class Receiver:
+    """Keeps what a link receives."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def stun_received(self, link: TcpLink, message: bytes) -> None: ...
+    def link_closed(self, link: TcpLink, error: Exception | None) -> None: ...
+    def writable_changed(self, link: TcpLink) -> None: ...
+    def data_received(self, link: TcpLink, piece: bytes | memoryview) -> None:
+        self.data += bytes(piece)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[tuple[Server, TurnServer]]:
+    one = Server()
+    listening = await asyncio.start_server(one.serve, "127.0.0.1", 0)
+    yield one, TurnServer("127.0.0.1", listening.sockets[0].getsockname()[1], "ring", "secret", "realm")
+    listening.close()
+
+
+async def test_allocates_renews_and_gives_back(server: tuple[Server, TurnServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(turn, "PERMISSION_RENEWAL", 1.0)
+    one, address = server
+    one.lifetime = 2
+    one.stale_after = 3
+    client = TurnTcpRelay(address, Receiver(), lambda link: None)
+    await client.open()
+    assert (client.address, client.mapped) == (("192.0.2.1", 5000), ("192.0.2.7", 6000))
+    await client.permit(["10.0.0.1", "10.0.0.2", "2001:db8::1"])
+    await client.permit(["10.0.0.1"])
+    await asyncio.sleep(2.3)
+    await client.close()
+    await asyncio.sleep(0.1)
+    methods = [method for method, _ in one.requests]
+    assert methods[:2] == [Method.ALLOCATE, Method.CREATE_PERMISSION]
+    assert methods.count(Method.CREATE_PERMISSION) >= 2
+    assert methods.count(Method.REFRESH) >= 2
+    assert one.requests[-1] == (Method.REFRESH, 0)
+
+
+async def test_refusal_and_silence_are_told(server: tuple[Server, TurnServer], monkeypatch: pytest.MonkeyPatch) -> None:
+    one, address = server
+    one.refuse = 486
+    with pytest.raises(LocalError, match="declined: 486 not you"):
+        await TurnTcpRelay(address, Receiver(), lambda link: None).open()
+    monkeypatch.setattr(relay, "OPEN_SECONDS", 0.2)
+    monkeypatch.setattr(Server, "answer", lambda *words: None)
+    with pytest.raises(LocalError, match="does not answer"):
+        await TurnTcpRelay(address, Receiver(), lambda link: None).open()
+    with pytest.raises(LocalError, match="cannot be reached"):
+        await TurnTcpRelay(TurnServer("127.0.0.1", 1), Receiver(), lambda link: None).open()
+
+
+async def test_a_peer_comes_through(server: tuple[Server, TurnServer]) -> None:
+    one, address = server
+    receiver, links = Receiver(), []
+    client = TurnTcpRelay(address, receiver, links.append)
+    await client.open()
+    attempt = (Attribute.CONNECTION_ID, 77), (Attribute.XOR_PEER_ADDRESS, ("10.0.0.9", 1234))
+    one.controls[0].write(Message(Method.CONNECTION_ATTEMPT, Class.INDICATION, bytes(12), attempt).encode())
+    async with asyncio.timeout(2):
+        while not receiver.data:
+            await asyncio.sleep(0.01)
+    assert receiver.data == b"\x16first bytes behind the response"
+    (link,) = links
+    assert link.remote == ("10.0.0.9", 1234)
+    assert link.relayed
+    link.close()
+    await client.close()
