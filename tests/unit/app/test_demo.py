@@ -1,0 +1,36 @@
+"""The demo runs to its end without root or sound card, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parents[3]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="needs dbus-daemon (apt-get install dbus)")
+def test_demo_does_what_it_says(tmp_path: Path) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(
+        [sys.executable, REPOSITORY / "scripts/demo.py"], env=environment, capture_output=True, text=True, check=False, timeout=110
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for what in ("Bob accepts", "Bob reads", "Alice reads", "byte for byte", "the tone in it has 440 Hz"):
+        assert what in done.stdout
+    assert list(tmp_path.glob("jamid-demo-*")) == []
+    mine = str(tmp_path).encode()
+    left = [path.parent.name for path in Path("/proc").glob("[0-9]*/cmdline") if mine in read(path)]
+    assert left == [], "processes of the demo still run"
+
+
+def read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
