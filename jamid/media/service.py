@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import time
@@ -13,7 +14,7 @@ from jamid.core.clock import Clock, SystemClock
 from jamid.core.errors import LimitError, LocalError
 from jamid.core.events import Events
 from jamid.core.settings import Settings
-from jamid.core.signals import AudioDeviceEvent, AudioMeter, ErrorAlert, OnRtcpReportReceived, VolumeChanged
+from jamid.core.signals import AudioDeviceEvent, AudioMeter, CallStateChanged, ErrorAlert, OnRtcpReportReceived, VolumeChanged
 from jamid.core.tasks import Tasks
 from jamid.media.audio_stream import AudioParameters, AudioStream, Send
 from jamid.media.devices import CAPTURE, PLAYBACK, RINGTONE, Devices
@@ -56,6 +57,7 @@ class Media:
         self.capture_muted = settings.flag("audio.captureMuted")
         self.playback_muted = settings.flag("audio.playbackMuted")
         self.ringtone_muted = False
+        events.subscribe(CallStateChanged, self._call_changed)
         self.engine = AudioEngine()
         self.devices = Devices(settings, self._devices_changed)
         self.recordings = Recordings(self.engine, settings, clock or SystemClock())
@@ -66,7 +68,7 @@ class Media:
         """Brings thread, libraries and devices up in the background; to be called when sound is likely soon."""
         if not self._prepared:
             self._prepared = True
-            self.engine.start()
+            self.engine.command(_load_libraries)
             self._tasks.spawn(self._configure(), "configure")
 
     async def close(self) -> None:
@@ -240,6 +242,11 @@ class Media:
             self._tasks.spawn(self._reselected(), "device")
 
     # -- details -----------------------------------------------------------------------------------------------------------
+    def _call_changed(self, change: CallStateChanged) -> None:
+        # Libraries take a quarter of a second to load: the time in which a call finds its peer.
+        if change.state == "CONNECTING":
+            self.prepare()
+
     async def _configure(self) -> None:
         await self.devices.prepare()
         self._apply_devices()
@@ -362,3 +369,11 @@ class Media:
     def _stream_closed(self, stream_id: str) -> None:
         self._streams -= 1
         self._reported.pop(stream_id.partition("_")[0], None)
+
+
+def _load_libraries(_: Graph) -> None:
+    from jamid.media import session  # noqa: F401 - loaded here, so that the first stream need not wait for it
+    from jamid.media.codecs.opus import libopus
+
+    with contextlib.suppress(LocalError):  # said when a stream needs it
+        libopus()

@@ -18,6 +18,7 @@ from jamid.core.events import Events
 from jamid.core.settings import Settings
 from jamid.core.signals import (
     AudioMeter,
+    CallStateChanged,
     ErrorAlert,
     RecordPlaybackStopped,
     UpdatePlaybackScale,
@@ -241,6 +242,13 @@ async def test_media_nothing_runs_before_there_is_sound_and_after(desk: Desk) ->
     ticks = desk.media.engine.ticks
     await asyncio.sleep(0.2)
     assert desk.media.engine.ticks == ticks
+
+
+async def test_media_a_call_that_connects_brings_the_thread_up(desk: Desk) -> None:
+    desk.events.publish(CallStateChanged("account", "call", "RINGING", 0))
+    assert not desk.media.engine.running
+    desk.events.publish(CallStateChanged("account", "call", "CONNECTING", 0))
+    assert desk.media.engine.running
 
 
 async def test_media_a_file_that_cannot_be_read_gives_the_selected_input(tmp_path: Path) -> None:
