@@ -146,22 +146,53 @@ async def test_forged_signature_is_dropped(real: RealNode, identity: Identity) -
         assert await Dht(node).get(key) == []
 
 
-async def test_a_network_of_both_kinds_survives_losses() -> None:
-    """Values put anywhere are read everywhere, also after a third of the nodes is gone."""
+async def test_a_network_of_both_kinds_survives_losses(identity: Identity) -> None:
+    """Thirty nodes: values of every kind put anywhere are read and heard everywhere, also after a third of the nodes is gone."""
+    payloads = {"plain": b"p", "signed": b"s", "sealed": b"e", "large": random.Random(3).randbytes(64_000)}
     async with AsyncExitStack() as stack:
         first = await RealNode.start()
-        reals = [first, *await asyncio.gather(*(RealNode.start(bootstrap=first.host) for _ in range(9)))]
+        reals = [first, *await asyncio.gather(*(RealNode.start(bootstrap=first.host) for _ in range(14)))]
         for real in reals:
             stack.push_async_callback(real.kill)
-        ours: list[DhtNode] = [await stack.enter_async_context(our_node(first.host)) for _ in range(10)]
-        await asyncio.sleep(1)
-        keys = [InfoHash.of(f"value {number}") for number in range(10)]
-        for number, (node, key) in enumerate(zip(ours, keys, strict=True)):
-            assert await node.put(key, WireValue(number + 1, data=b"x" * 10 ** (number % 4 + 1)))
-        for number, key in enumerate(keys):
-            values = (await ours[-1 - number].get(key)).values
-            assert [value.id for value in values] == [number + 1]
-        for real in reals[4:]:
-            await real.kill()
-        found = await asyncio.gather(*(ours[(number + 3) % 10].get(key) for number, key in enumerate(keys)))
-        assert [[value.id for value in result.values] for result in found] == [[number + 1] for number in range(10)]
+        ours: list[DhtNode] = [await stack.enter_async_context(our_node(first.host)) for _ in range(15)]
+        facades = [Dht(node, identity) for node in ours]
+        heard: list[dict[str, bytes]] = [{} for _ in ours[:4]]
+        for listener, notes in zip(facades, heard, strict=False):
+            for name in payloads:
+
+                def note(value: Value, expired: bool, name: str = name, notes: dict[str, bytes] = notes) -> None:
+                    if not expired:
+                        notes[name] = value.data
+
+                listener.listen(InfoHash.of(name), note)
+        await asyncio.sleep(2)
+
+        async def put_all(id_: int, offset: int) -> None:
+            keys = [InfoHash.of(name) for name in payloads]
+            assert await facades[5 + offset].put(keys[0], Value(id=id_, data=payloads["plain"]))
+            assert await facades[6 + offset].put_signed(keys[1], Value(id=id_, data=payloads["signed"]))
+            assert await facades[7 + offset].put_encrypted(keys[2], identity.key.public, Value(id=id_, data=payloads["sealed"]))
+            assert await facades[8 + offset].put(keys[3], Value(id=id_, data=payloads["large"]))
+
+        async def check(readers: list[Dht], ids: list[int]) -> None:
+            for name, payload in payloads.items():
+                for values in await asyncio.gather(*(reader.get(InfoHash.of(name)) for reader in readers)):
+                    assert sorted((value.id, value.data) for value in values) == [(id_, payload) for id_ in ids]
+
+        await put_all(1, 0)
+        await check(facades[::4], [1])
+        assert "id:1 data:64000 bytes" in await reals[7].command("g large", r"Get: completed")
+        assert "id:1 signed" in await reals[8].command("g signed", r"Get: completed")
+        async with asyncio.timeout(35):
+            while any(notes != payloads for notes in heard):
+                await asyncio.sleep(0.1)
+            for real in reals[5:]:
+                await real.kill()
+            for notes in heard:
+                notes.clear()
+            await put_all(2, 3)
+            while any(notes != payloads for notes in heard):
+                await asyncio.sleep(0.1)
+        await check(facades[:3], [1, 2])
+        for facade in facades:
+            await facade.close()
