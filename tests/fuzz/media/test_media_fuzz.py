@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jamid.core.errors import RemoteError
@@ -29,6 +29,7 @@ def damaged(draw: st.DrawFn, sample: bytes) -> bytes:
     return bytes(data[: draw(st.integers(0, len(data)))])
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.binary(max_size=300), damaged(RTP)))
 def test_media_fuzz_rtp(data: bytes) -> None:
     with suppress(RemoteError):
@@ -37,24 +38,28 @@ def test_media_fuzz_rtp(data: bytes) -> None:
         assert len(packet.payload) <= len(data)
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.one_of(st.binary(max_size=300), damaged(RTCP)))
 def test_media_fuzz_rtcp(data: bytes) -> None:
     with suppress(RemoteError):
         assert parse_rtcp(data)
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=2100))
 def test_media_fuzz_srtp(data: bytes) -> None:
     with suppress(RemoteError):
         SrtpReceiver(bytes(30)).unprotect(data)
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=80))
 def test_media_fuzz_inline_keys(text: str) -> None:
     with suppress(RemoteError):
         assert len(parse_inline(text)) == len(create_key())
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(st.binary(max_size=8), st.integers(0, 3)), max_size=10))
 def test_media_fuzz_telephone_events(packets: list[tuple[bytes, int]]) -> None:
     receiver = EventReceiver()
@@ -67,6 +72,7 @@ def test_media_fuzz_telephone_events(packets: list[tuple[bytes, int]]) -> None:
                 assert duration >= 0
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.sampled_from(["opus", "PCMA", "PCMU", "G722"]), st.lists(st.binary(max_size=1500), max_size=4))
 def test_media_fuzz_payloads(codec: str, payloads: list[bytes]) -> None:
     decoder = create_decoder(codec, 8000)
@@ -78,6 +84,7 @@ def test_media_fuzz_payloads(codec: str, payloads: list[bytes]) -> None:
         decoder.conceal()
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.one_of(st.binary(max_size=100), damaged(RTP), damaged(RTCP))), max_size=30))
 def test_media_fuzz_stream_survives_any_datagrams(datagrams: list[tuple[bool, bytes]]) -> None:
     call = Call(encrypted=False, sources=("null", "null"))

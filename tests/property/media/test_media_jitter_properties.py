@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jamid.media.jitter import CONCEALED_MAX, DEPTH_MAX, MARGIN_MAX, JitterBuffer, Turn
@@ -23,6 +23,7 @@ def _play(start: int, network: list[tuple[int, int]], extra: int = 10) -> tuple[
     return buffer, turns
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 0xFFFF), arrivals)
 def test_media_jitter_plays_in_order_and_nothing_twice(start: int, network: list[tuple[int, int]]) -> None:
     _, turns = _play(start, network)
@@ -30,6 +31,7 @@ def test_media_jitter_plays_in_order_and_nothing_twice(start: int, network: list
     assert played == sorted(set(played))
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 0xFFFF), arrivals)
 def test_media_jitter_recovers_only_from_the_direct_successor(start: int, network: list[tuple[int, int]]) -> None:
     _, turns = _play(start, network)
@@ -38,12 +40,14 @@ def test_media_jitter_recovers_only_from_the_direct_successor(start: int, networ
             assert payload == next_payload
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 0xFFFF), arrivals)
 def test_media_jitter_falls_silent_when_nothing_comes(start: int, network: list[tuple[int, int]]) -> None:
     _, turns = _play(start, network, extra=12 + DEPTH_MAX + MARGIN_MAX + CONCEALED_MAX + 3)
     assert turns[-1][0] is Turn.SILENCE
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 0xFFFF), st.integers(0, 10))
 def test_media_jitter_plays_everything_of_a_steady_stream(start: int, delay: int) -> None:
     network = [(delay, 1)] * 60
@@ -52,6 +56,7 @@ def test_media_jitter_plays_everything_of_a_steady_stream(start: int, delay: int
     assert buffer.late == buffer.skipped == 0
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.lists(st.integers(0, 0xFFFF), max_size=400))
 def test_media_jitter_holds_a_bounded_number_of_packets(sequences: list[int]) -> None:
     buffer = JitterBuffer()
@@ -60,6 +65,7 @@ def test_media_jitter_holds_a_bounded_number_of_packets(sequences: list[int]) ->
     assert len(buffer) <= 256
 
 
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 0xFFFF), st.integers(0, 0xFFFF))
 def test_media_jitter_follows_a_sender_that_starts_anew(first: int, second: int) -> None:
     buffer = JitterBuffer()
