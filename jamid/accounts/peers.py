@@ -29,6 +29,10 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
+class UnknownSender(RemoteError):  # noqa: N818 - it may become known
+    """The certificate of a device is not to be found now."""
+
+
 class PeerFinder:
     """Looks up devices and certificates for one account, in the certificate store first."""
 
@@ -65,7 +69,7 @@ class PeerFinder:
         """Certificate and Jami id of the device that signed with KEY; RemoteError when it has none or its chain does not hold."""
         certificate = await self.certificate_of(key)
         if certificate is None:
-            raise RemoteError(f"device {key.long_id.hex()[:16]} has no certificate that can be found")
+            raise UnknownSender(f"device {key.long_id.hex()[:16]} has no certificate that can be found")
         return certificate, await self.check(certificate)
 
     async def check(self, certificate: Certificate) -> str:

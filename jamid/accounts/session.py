@@ -5,18 +5,17 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from jamid.accounts.account import State
 from jamid.accounts.events import AccountAnnounced, AccountOffline, AccountOnline
 from jamid.accounts.generations import inbox_key
+from jamid.accounts.inbox import Inbox
 from jamid.accounts.peers import PeerFinder, revocation_value
 from jamid.accounts.receipt import unpack_map
-from jamid.accounts.trust_requests import VALUE_TYPE as TRUST_REQUEST_TYPE
-from jamid.accounts.trust_requests import TrustRequest
 from jamid.core import limits
-from jamid.core.errors import JamidError, LocalError
+from jamid.core.errors import LocalError
 from jamid.core.identifiers import InfoHash
 from jamid.core.tasks import Tasks
 from jamid.crypto.keys import PublicKey
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SYNC_TYPE: Final = 0
-MESSAGE_TYPE: Final = 3
 _STATES = {Status.CONNECTED: State.REGISTERED, Status.CONNECTING: State.TRYING, Status.DISCONNECTED: State.UNREGISTERED}
 _PUT_RETRY = 10.0
 
@@ -52,16 +49,10 @@ class Session:
         self.connections: Connections | None = None
         self._tasks = Tasks(f"session {account.id}")
         self._listening: list[Listening] = []
-        self._inbox: asyncio.Queue[Value] = asyncio.Queue(limits.INBOX_BACKLOG)
-        self._inbox_full_told = False
+        self._inbox = Inbox(account, self._tasks)
         self._announcing = False
         self._proxy_server: ProxyServer | None = None
         self._unsubscribe: list[Callable[[], None]] = []
-        self._treat: dict[int, Callable[[PublicKey, Value], Awaitable[None]]] = {
-            TRUST_REQUEST_TYPE: self._trust_request,
-            MESSAGE_TYPE: self._text_message,
-            SYNC_TYPE: self._sync_message,
-        }
 
     def own_addresses(self) -> list[str]:
         """Our addresses as other DHT nodes see them."""
@@ -95,11 +86,9 @@ class Session:
                 await self.connections.start()
             except LocalError as error:
                 _log.error("[account=%s] peers cannot connect: %s", account.id, error)
-        self._tasks.spawn(account.refresh_registered_name(), "own name")
-        for _ in range(limits.INBOX_WORKERS):
-            self._tasks.spawn(self._treat_inbox(), "inbox")
+        self._inbox.start()
         own_id = InfoHash.from_hex(account.uri)
-        self._listening.append(self.dht.listen(inbox_key(self._identity.certificate.public_key), self._inbox_value))
+        self._listening.append(self.dht.listen(inbox_key(self._identity.certificate.public_key), self._inbox.value))
         self._listening.append(self.dht.listen(own_id, self._own_value))
         account.presence.start()
         account.nearby.start()
@@ -185,6 +174,7 @@ class Session:
             self._account.publish_volatile()
             self._account.events.publish(AccountAnnounced(self._account.id))
             self._account.messages.retry_all()
+            self._tasks.spawn(self._account.refresh_registered_name(), "own name")
             if self._account.manager.is_used:
                 self._tasks.spawn(self._account.manager.synchronise(), "account server")
 
@@ -208,40 +198,6 @@ class Session:
         certificate = await self._account.peers.certificate_of(key)
         if certificate is not None:
             await self._account.devices.found(certificate)
-
-    def _inbox_value(self, value: Value, expired: bool) -> None:
-        if expired or value.owner is None or value.type not in self._treat:
-            return
-        if value.recipient is None and value.type != MESSAGE_TYPE:
-            return
-        try:
-            self._inbox.put_nowait(value)
-        except asyncio.QueueFull:
-            if not self._inbox_full_told:
-                self._inbox_full_told = True
-                _log.warning("[account=%s] %d messages wait in the inbox; further ones are dropped", self._account.id, self._inbox.maxsize)
-
-    async def _treat_inbox(self) -> None:
-        while True:
-            value = await self._inbox.get()
-            assert value.owner is not None
-            try:
-                await self._treat[value.type](value.owner, value)
-            except JamidError as error:
-                _log.info("[account=%s] a message in the inbox is ignored: %s", self._account.id, error)
-            except Exception:
-                _log.exception("[account=%s] treating a message in the inbox", self._account.id)
-
-    async def _trust_request(self, owner: PublicKey, value: Value) -> None:
-        request = TrustRequest.from_bytes(value.data)
-        certificate, uri = await self._account.peers.authenticate(owner)
-        await self._account.contacts.receive(certificate, uri, request)
-
-    async def _text_message(self, owner: PublicKey, value: Value) -> None:
-        await self._account.messages.received_on_dht(owner, value.data)
-
-    async def _sync_message(self, owner: PublicKey, value: Value) -> None:
-        await self._account.sync.received_on_dht(owner, value.data)
 
     # -- connections --
 

@@ -208,6 +208,8 @@ REVOCATION_LISTS_PER_ACCOUNT: Final = 16
 """Values at an account's key that are tried as its revocation list; each costs a signature check."""
 INBOX_BACKLOG: Final = 512
 """Inbox values that wait for their sender's certificate; each may hold 64 KiB, more are dropped."""
+INBOX_RETRIES: Final = 64
+"""Messages of unknown senders that wait for another search."""
 INBOX_WORKERS: Final = 8
 """Inbox values treated at once: a stranger's may each wait for a certificate that never comes."""
 TRACKED_BUDDIES: Final = 20_000
@@ -286,8 +288,8 @@ PACK_OBJECT_BYTES: Final = 8 * 1024 * 1024
 """One object inflated; the largest honest one is a profile with its picture."""
 PACK_INFLATED_BYTES: Final = 1024 * 1024 * 1024
 """All objects of a pack inflated."""
-PACK_MEMORY_BYTES: Final = 16 * 1024 * 1024
-"""Above this a received pack is kept as a pack file, below it its new objects are stored one by one."""
+PACK_LOOSE_BYTES: Final = 256 * 1024
+"""Up to this a received pack's objects are stored one by one, above it as a pack file: thousands of small files are slow to write."""
 DELTA_DEPTH: Final = 64
 """Length of a chain of deltas; git itself makes 50 at most."""
 PKT_LINE_BYTES: Final = 65520

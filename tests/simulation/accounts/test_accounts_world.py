@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jamid.accounts import inbox
 from jamid.accounts.account import State
 from jamid.accounts.generations import inbox_key
 from jamid.accounts.jami import JamiAccount
@@ -370,3 +371,36 @@ class TestHostilePeers:
         await put_in_inbox(memory, a, b, Value(type=0, data=message.to_bytes()))
         await settle()
         assert list(b.contacts.contacts.items()) == []
+
+    async def test_strangers_without_certificates_do_not_keep_contacts_waiting(
+        self, one: Machine, other: Machine, memory: MemoryDht, monkeypatch: pytest.MonkeyPatch
+    ) -> None:  # fmt: skip
+        a, b = await one.account(), await other.account(DHT_PublicInCalls="true")
+        await a.contacts.add(b.uri)
+        await b.contacts.add(a.uri)
+        await settle()
+        assert b.identity is not None
+
+        async def never(*_: object, **__: object) -> None:
+            await asyncio.Event().wait()
+
+        assert b.dht is not None
+        monkeypatch.setattr(b.dht, "find_certificate", never)
+        for number in range(limits.INBOX_WORKERS * 2):
+            value = Value(type=3, data=ImMessage(number + 1, "spam", 0).to_bytes(), owner=small_key(500 + number % 3).public)
+            memory.store(inbox_key(b.identity.certificate.public_key), value)
+        await put_in_inbox(memory, a, b, Value(type=3, data=ImMessage(99, "hello", 0).to_bytes()))
+        await settle()
+        assert [message.payloads for message in other.signals(IncomingAccountMessage)] == [{"text/plain": "hello"}]
+
+    async def test_sender_whose_certificate_comes_late_is_heard(
+        self, one: Machine, other: Machine, memory: MemoryDht, monkeypatch: pytest.MonkeyPatch
+    ) -> None:  # fmt: skip
+        monkeypatch.setattr(inbox, "_RETRIES", (0.3,))
+        a, b = await one.account(), await other.account()
+        hidden, memory.certificates = memory.certificates, {}
+        await put_in_inbox(memory, a, b, Value(type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))
+        await asyncio.sleep(0.1)
+        memory.certificates = hidden
+        await settle(0.5)
+        assert [uri for uri, _ in b.contacts.pending.items()] == [a.uri]
