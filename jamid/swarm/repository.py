@@ -196,7 +196,7 @@ class Repository:
 
     def store(self, objects: Iterable[PackedObject], pack: bytes) -> None:
         """Keeps what was fetched: a small pack object by object, a large one as a pack file with its index."""
-        if len(pack) < limits.PACK_MEMORY_BYTES // 64:
+        if len(pack) < limits.PACK_LOOSE_BYTES:
             for item in objects:
                 if item.oid not in self:
                     self.write(item.kind, item.data)

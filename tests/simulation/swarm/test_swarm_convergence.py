@@ -1,0 +1,141 @@
+"""Replicas that write, part and meet in any order come to the same history: nothing lost, nothing doubled (random schedules)."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "unit" / "swarm"))
+from swarm_world import identity
+
+from jamid.swarm import authoring, message_maps
+from jamid.swarm.authoring import Author
+from jamid.swarm.objects import Overlay
+from jamid.swarm.packs import write_pack
+from jamid.swarm.profile import write_profile
+from jamid.swarm.receiving import integrate
+from jamid.swarm.repository import Repository
+from jamid.swarm.rules import INVITES_ONLY, RULES_13, RULES_17, Checker
+
+REPLICAS = 3
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+
+class Replica:
+    """One device with its repository."""
+
+    def __init__(self, number: int, path: Path, clock: Clock) -> None:
+        me = identity(number)
+        self.author = Author(me, me.account_uri, me.device_id, lambda: f"user {number}", lambda: clock.now)
+        self.repository = Repository.create(path / str(number))
+        self.announced: list[str] = []
+
+    def pull(self, other: Replica, conversation: str) -> None:
+        head = other.repository.require_head()
+        if self.repository.contains_in_history(head):
+            return
+        haves = [oid for _, oid in zip(range(19), self.repository.log(), strict=False)]
+        pack = b"".join(other.repository.pack(head, haves))
+        author = self.author if self.repository.head() is not None else None
+        received = integrate(self.repository, conversation, pack, head, author)
+        self.announced.extend(commit.id for commit in received.commits)
+
+
+def begin(path: Path, clock: Clock) -> tuple[list[Replica], str]:
+    """A group that all have joined."""
+    replicas = [Replica(number, path, clock) for number in range(1, REPLICAS + 1)]
+    first = replicas[0]
+    conversation = authoring.create(first.repository, first.author, INVITES_ONLY).id
+    for other in replicas[1:]:
+        authoring.commit(first.repository, first.author, *authoring.invitation(other.author.uri))
+        other.pull(first, conversation)
+        authoring.commit(other.repository, other.author, *authoring.joining(other.author))
+        first.pull(other, conversation)
+    for other in replicas[1:]:
+        other.pull(first, conversation)
+    for replica in replicas:
+        replica.announced.clear()
+    return replicas, conversation
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.integers(0, REPLICAS - 1), st.just(0)),
+        st.tuples(st.just("pull"), st.integers(0, REPLICAS - 1), st.integers(0, REPLICAS - 1)),
+        st.tuples(st.just("profile"), st.just(0), st.just(0)),
+        st.tuples(st.just("tick"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("invite"), st.integers(0, REPLICAS - 1), st.integers(7, 8)),
+    ),
+    max_size=30,
+)
+
+
+@given(schedule=steps)
+@settings(max_examples=25, deadline=None)
+def test_replicas_converge_whatever_happens(schedule: list[tuple[str, int, int]]) -> None:
+    with TemporaryDirectory() as directory:
+        clock = Clock()
+        replicas, conversation = begin(Path(directory), clock)
+        written: set[str] = set()
+        for number, (what, who, other) in enumerate(schedule):
+            replica = replicas[who % REPLICAS]
+            if what == "write":
+                commit = authoring.commit(replica.repository, replica.author, message_maps.text(str(number)))
+                written.add(commit.id)
+            elif what == "profile":
+                profile = write_profile({"title": str(number)})
+                authoring.commit(replica.repository, replica.author, message_maps.update_profile(), {"profile.vcf": profile})
+            elif what == "invite":
+                uri = identity(other).account_uri
+                if f"invited/{uri}" not in replica.repository.tree():
+                    authoring.commit(replica.repository, replica.author, *authoring.invitation(uri))
+            elif what == "pull" and who != other:
+                replica.pull(replicas[other], conversation)
+            elif what == "tick":
+                clock.now += who
+        # All meet again, one after the other, until nothing moves.
+        for _ in range(REPLICAS):
+            for one in replicas:
+                for another in replicas:
+                    if one is not another:
+                        one.pull(another, conversation)
+        heads = {replica.repository.require_head() for replica in replicas}
+        assert len(heads) == 1
+        logs = [list(replica.repository.log()) for replica in replicas]
+        assert logs[0] == logs[1] == logs[2]
+        assert len(logs[0]) == len(set(logs[0]))
+        assert written <= set(logs[0])
+        for replica in replicas:
+            assert len(replica.announced) == len(set(replica.announced))
+            own = {oid for oid in written if replica.repository.commit(oid).device == replica.author.device}
+            assert set(replica.announced) >= written - own
+        # What came of it is accepted by the rules of both generations, and can be cloned.
+        for rules in (RULES_13, RULES_17):
+            checker = Checker(replicas[0].repository, conversation, rules)
+            for oid in reversed(logs[0]):
+                checker.check(replicas[0].repository.commit(oid))
+        clone = Repository.create(Path(directory) / "clone")
+        pack = b"".join(replicas[0].repository.pack(logs[0][0], ()))
+        integrate(clone, conversation, pack, logs[0][0], None)
+        assert list(clone.log()) == logs[0]
+
+
+def test_a_large_pack_is_kept_as_a_pack_file(tmp_path: Path) -> None:
+    clock = Clock()
+    replicas, conversation = begin(tmp_path, clock)
+    for _ in range(400):
+        authoring.commit(replicas[0].repository, replicas[0].author, message_maps.text(secrets.token_hex(500)))
+    replicas[1].pull(replicas[0], conversation)
+    assert list(replicas[1].repository.log()) == list(replicas[0].repository.log())
+    assert b"".join(write_pack(Overlay(replicas[1].repository), [conversation]))
+    assert list((tmp_path / "2" / ".git" / "objects" / "pack").glob("*.idx"))
+    assert Repository.open(tmp_path / "2").head() == replicas[0].repository.head()
