@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import itertools
 import logging
 import random
 from collections.abc import Callable
@@ -21,17 +20,15 @@ from jamid.dht.query import Query
 from jamid.dht.search import ListenSocket, Search
 from jamid.dht.server import Server
 from jamid.dht.storage import Change, Shelf, Storage
-from jamid.dht.subscription import OURSELVES, OnNews, Subscription
+from jamid.dht.subscription import OnNews, Subscription, Subscriptions
 from jamid.dht.table import RoutingTable
-from jamid.dht.timers import Network, Timer, Timers
+from jamid.dht.timers import Network, Timers
 from jamid.dht.tokens import Tokens
 from jamid.dht.types import ValueTypes
 from jamid.dht.values import WireValue
 from jamid.dht.wire import ZERO_ID, Reply, Request, Update
 
 _log = logging.getLogger(__name__)
-SUBSCRIPTION_LINGER: Final = 60.0
-"""How long the storers' news still arrive after the last local listener left, in case another one comes."""
 IDLE_SEARCH_LIFETIME: Final = 62 * 60.0
 IDLE_SEARCHES: Final = 1024
 """Finished searches kept for their tokens, per family."""
@@ -89,11 +86,8 @@ class DhtCore:
         self.bootstrapped = False
         """a bootstrap host has answered"""
         self._server = Server(self.engine, self.tables, self.storage, self.tokens, timers, self.on_update)
-        self._subscriptions: dict[tuple[InfoHash, Query | None], Subscription] = {}
-        self._subscribed: dict[InfoHash, list[Subscription]] = {}
-        self._lingering: dict[tuple[InfoHash, Query | None], Timer] = {}
+        self._subscriptions = Subscriptions(timers, self.types, self._begin_subscription, self._end_subscription)
         self._sockets: dict[int, ListenSocket] = {}
-        self._numbers = itertools.count(1)
         self._puts: dict[tuple[InfoHash, int], PutOperation] = {}
         self._queue: list[Callable[[], None]] = []
         self._dirty: dict[Search, None] = {}
@@ -226,9 +220,9 @@ class DhtCore:
     def get(self, key: InfoHash, query: Query | None, on_values: OnValues, on_done: OnDone, on_rows: OnRows | None = None) -> GetOperation:
         """Looks for the values under KEY; what is stored here comes first."""
         operation = GetOperation(key, query, on_values, on_done, on_rows)
-        subscription = self._subscriptions.get((key, query))
+        subscription = self._subscriptions.find(key, query)
         operation.values(self.storage.get(key, query))
-        if subscription is not None and subscription and self._is_complete(subscription):
+        if subscription is not None and self._is_complete(subscription):
             operation.values(subscription.values())
             operation.finish(True)
             return operation
@@ -303,31 +297,11 @@ class DhtCore:
 
     def listen(self, key: InfoHash, query: Query | None, on_news: OnNews) -> int:
         """Reports values under KEY that appear and expire, those already there first; returns a number for `cancel_listen`."""
-        number = next(self._numbers)
-        name = (key, query)
-        lingering = self._lingering.pop(name, None)
-        if lingering is not None:
-            lingering.cancel()
-        subscription = self._subscriptions.get(name)
-        if subscription is None:
-            subscription = self._subscriptions[name] = Subscription(key, query, self.timers, self.types)
-            self._subscribed.setdefault(key, []).append(subscription)
-            self._when_settled(lambda: self._start_subscription(name))
-        stored = self.storage.get(key, query)
-        subscription.add_listener(number, on_news)
-        if stored:
-            subscription.seen(OURSELVES, stored)
-        return number
+        return self._subscriptions.listen(key, query, on_news, self.storage.get(key, query))
 
     def cancel_listen(self, key: InfoHash, query: Query | None, number: int) -> None:
         """Ends what `listen` began."""
-        name = (key, query)
-        subscription = self._subscriptions.get(name)
-        if subscription is None:
-            return
-        subscription.remove_listener(number)
-        if not subscription and name not in self._lingering:
-            self._lingering[name] = self.timers.call_at(self.timers.now() + SUBSCRIPTION_LINGER, self._end_subscription, name)
+        self._subscriptions.cancel(key, query, number)
 
     def close(self) -> None:
         """Ends everything; operations under way fail."""
@@ -344,10 +318,7 @@ class DhtCore:
                 search.subscriptions.clear()
                 search.close()
             searches.clear()
-        for timer in self._lingering.values():
-            timer.cancel()
-        for subscription in self._subscriptions.values():
-            subscription.close()
+        self._subscriptions.close()
         self.storage.close()
         self.engine.close()
 
@@ -411,26 +382,21 @@ class DhtCore:
         for search in dirty:
             step(search)
 
-    def _start_subscription(self, name: tuple[InfoHash, Query | None]) -> None:
-        subscription = self._subscriptions.get(name)
-        if subscription is not None:
-            for family in self.searches:
-                search = self._search(name[0], family)
-                search.subscribe(subscription)
-                step(search)
+    def _begin_subscription(self, subscription: Subscription) -> None:
+        def start() -> None:
+            if self._subscriptions.is_current(subscription):
+                for family in self.searches:
+                    search = self._search(subscription.key, family)
+                    search.subscribe(subscription)
+                    step(search)
 
-    def _end_subscription(self, name: tuple[InfoHash, Query | None]) -> None:
-        self._lingering.pop(name, None)
-        subscription = self._subscriptions.pop(name, None)
-        if subscription is not None:
-            subscription.close()
-            self._subscribed[name[0]].remove(subscription)
-            if not self._subscribed[name[0]]:
-                del self._subscribed[name[0]]
+        self._when_settled(start)
+
+    def _end_subscription(self, subscription: Subscription) -> None:
         for searches in self.searches.values():
-            search = searches.get(name[0])
+            search = searches.get(subscription.key)
             if search is not None:
-                search.unsubscribe(name[1])
+                search.unsubscribe(subscription.query)
                 step(search)
 
     def _is_complete(self, subscription: Subscription) -> bool:
@@ -452,8 +418,7 @@ class DhtCore:
                 if stored is not None and stored.expires == -NEVER:
                     return
             self._server.push(key, list(shelf.listeners.values()), change, values)
-        for subscription in tuple(self._subscribed.get(key, ())):
-            if change is Change.ADDED:
-                subscription.seen(OURSELVES, values)
-            elif change is Change.EXPIRED:
-                subscription.gone(OURSELVES, [value.id for value in values])
+        if change is Change.ADDED:
+            self._subscriptions.stored(key, values)
+        elif change is Change.EXPIRED:
+            self._subscriptions.dropped(key, values)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from jamid.core import limits
 from jamid.core.identifiers import InfoHash
@@ -11,6 +13,9 @@ from jamid.dht.query import Query
 from jamid.dht.timers import Timer, Timers
 from jamid.dht.types import ValueTypes
 from jamid.dht.values import WireValue
+
+LINGER: Final = 60.0
+"""How long the storers' news still arrive after the last local listener left."""
 
 Source = object
 """Who holds a value: a remote node, or OURSELVES."""
@@ -138,3 +143,86 @@ class Subscription:
     def _tell(self, values: list[WireValue], expired: bool) -> None:
         for on_news in tuple(self._listeners.values()):
             on_news(values, expired)
+
+
+Name = tuple[InfoHash, Query | None]
+
+
+class Subscriptions:
+    """All local subscriptions; one that lost its last listener lingers, in case another one comes."""
+
+    def __init__(
+        self, timers: Timers, types: ValueTypes, begin: Callable[[Subscription], None], end: Callable[[Subscription], None]
+    ) -> None:
+        self._timers = timers
+        self._types = types
+        self._begin = begin
+        self._end = end
+        self._all: dict[Name, Subscription] = {}
+        self._by_key: dict[InfoHash, list[Subscription]] = {}
+        self._lingering: dict[Name, Timer] = {}
+        self._numbers = itertools.count(1)
+
+    def find(self, key: InfoHash, query: Query | None) -> Subscription | None:
+        """The subscription if anybody listens to it."""
+        subscription = self._all.get((key, query))
+        return subscription if subscription else None
+
+    def listen(self, key: InfoHash, query: Query | None, on_news: OnNews, stored: list[WireValue]) -> int:
+        """Adds a listener, who first hears what is known and STORED here; returns its number."""
+        name, number = (key, query), next(self._numbers)
+        lingering = self._lingering.pop(name, None)
+        if lingering is not None:
+            lingering.cancel()
+        subscription = self._all.get(name)
+        if subscription is None:
+            subscription = self._all[name] = Subscription(key, query, self._timers, self._types)
+            self._by_key.setdefault(key, []).append(subscription)
+            self._begin(subscription)
+        subscription.add_listener(number, on_news)
+        if stored:
+            subscription.seen(OURSELVES, stored)
+        return number
+
+    def cancel(self, key: InfoHash, query: Query | None, number: int) -> None:
+        """Removes a listener."""
+        name = (key, query)
+        subscription = self._all.get(name)
+        if subscription is None:
+            return
+        subscription.remove_listener(number)
+        if not subscription and name not in self._lingering:
+            self._lingering[name] = self._timers.call_at(self._timers.now() + LINGER, self._forget, name)
+
+    def is_current(self, subscription: Subscription) -> bool:
+        """Whether SUBSCRIPTION has not ended meanwhile."""
+        return self._all.get((subscription.key, subscription.query)) is subscription
+
+    def stored(self, key: InfoHash, values: list[WireValue]) -> None:
+        """Our own storage has new values."""
+        for subscription in tuple(self._by_key.get(key, ())):
+            subscription.seen(OURSELVES, values)
+
+    def dropped(self, key: InfoHash, values: list[WireValue]) -> None:
+        """Our own storage has dropped values."""
+        for subscription in tuple(self._by_key.get(key, ())):
+            subscription.gone(OURSELVES, [value.id for value in values])
+
+    def close(self) -> None:
+        """Stops all timers."""
+        for timer in self._lingering.values():
+            timer.cancel()
+        for subscription in self._all.values():
+            subscription.close()
+
+    def _forget(self, name: Name) -> None:
+        self._lingering.pop(name, None)
+        subscription = self._all.pop(name, None)
+        if subscription is None:
+            return
+        subscription.close()
+        others = self._by_key[name[0]]
+        others.remove(subscription)
+        if not others:
+            del self._by_key[name[0]]
+        self._end(subscription)
