@@ -172,6 +172,8 @@ async def befriend(a: Driver, account_a: str, id_a: str, b: Driver, account_b: s
     """A asks B to be a contact and B accepts; the id of their conversation, once both have it."""
     await a.configuration.sendTrustRequest(account_a, id_b, b"")
     await b.signal("incomingTrustRequest", lambda account, *_: account == account_b, seconds)
+    # The real daemon loses an acceptance that comes before it has stored the request.
+    await b.signal("conversationRequestReceived", lambda account, *_: account == account_b, seconds)
     await b.configuration.acceptTrustRequest(account_b, id_a)
     _, conversation = await b.signal("conversationReady", lambda account, _: account == account_b, seconds)
     await a.signal("conversationMemberEvent", lambda _, c, member, event: c == conversation and member == id_b and event == 1, seconds)

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from tests.interop.driver import AUDIO, befriend
 from tests.interop.lab import Lab
 from tests.support.calls.hearing import Host
 from tests.support.calls.pair import End, answer, join, ring
@@ -103,3 +104,46 @@ async def test_ours_takes_part(lab: Lab) -> None:
         await other.state("OVER")
         await host.calls.hangUp(host.account, calls[0])
         await ours.state("OVER")
+
+
+async def group_of(one: End, other: End) -> str:
+    """A group conversation of two."""
+    conversation = await one.driver.configuration.startConversation(one.account)
+    since = len(other.driver.signals)
+    await one.driver.configuration.addConversationMember(one.account, conversation, other.uri)
+    await other.driver.signal("conversationRequestReceived", lambda _, found, __: found == conversation, 30, since)
+    await other.driver.configuration.acceptConversationRequest(other.account, conversation)
+    await other.driver.signal("conversationReady", lambda _, found: found == conversation, 30, since)
+    await one.driver.signal("conversationMemberEvent", lambda _, found, who, what: (found, who, what) == (conversation, other.uri, 1), 30)
+    return str(conversation)
+
+
+@pytest.mark.parametrize("host_is_ours", [True, False], ids=["ours-hosts", "real-hosts"])
+async def test_a_call_of_a_group(lab: Lab, host_is_ours: bool) -> None:
+    """One hosts a call of the group, the other is told and joins, both hear each other, the end is told."""
+    lab.up(["d", "a", "b"])
+    lab.start_dht("d")
+    lab.start_jamid("a", pulse=True)
+    lab.ours("b", "-c", "-d", "-p", pulse=True)
+    async with AsyncExitStack() as stack:
+        real, ours = await asyncio.gather(join(stack, lab, "a"), join(stack, lab, "b"))
+        sounds = {"a": Host(lab, "a", A_HZ), "b": Host(lab, "b", B_HZ)}
+        await befriend(ours.driver, ours.account, ours.uri, real.driver, real.account, real.uri)
+        group = await group_of(ours, real)
+        host, guest = (ours, real) if host_is_ours else (real, ours)
+        host.since, guest.since = len(host.driver.signals), len(guest.driver.signals)
+        await host.calls.placeCallWithMedia(host.account, f"swarm:{group}", [AUDIO])
+        _, _, (active,) = await guest.driver.signal("activeCallsChanged", lambda _, found, calls: found == group and calls, 30, guest.since)
+        assert active["uri"] == host.uri
+        address = f"rdv:{group}/{active['uri']}/{active['device']}/{active['id']}"
+        guest.call = await guest.calls.placeCallWithMedia(guest.account, address, [AUDIO])
+        await guest.state("CURRENT")
+        await guest.negotiated()
+        await hears(sounds["a"], B_HZ)
+        await hears(sounds["b"], A_HZ)
+        await infos(guest, lambda found: {real.uri, ours.uri} <= set(found))
+        await guest.calls.hangUp(guest.account, guest.call)
+        await guest.state("OVER")
+        conference = (await host.calls.getConferenceList(host.account))[0]
+        assert await host.calls.hangUpConference(host.account, conference)
+        await guest.driver.signal("activeCallsChanged", lambda _, found, calls: found == group and not calls, 30, guest.since)
