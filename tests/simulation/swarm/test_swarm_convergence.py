@@ -80,7 +80,7 @@ steps = st.lists(
 
 
 @given(schedule=steps)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=10, deadline=None)
 def test_replicas_converge_whatever_happens(schedule: list[tuple[str, int, int]]) -> None:
     with TemporaryDirectory() as directory:
         clock = Clock()
