@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jamid.core import limits
 from jamid.core.clock import Clock, SystemClock
-from jamid.core.errors import LimitError, LocalError
+from jamid.core.errors import LocalError
 from jamid.core.events import Events
 from jamid.core.settings import Settings
 from jamid.core.signals import AudioDeviceEvent, AudioMeter, CallStateChanged, ErrorAlert, OnRtcpReportReceived, VolumeChanged
@@ -99,14 +99,16 @@ class Media:
         `receive_rtcp`. The other callables run on the main loop: the peer's first packet, a key it pressed and for how long, its
         report on what we send, and why the stream cannot run on this machine.
         """
-        if self._streams >= limits.AUDIO_STREAMS:
-            raise LimitError(f"{limits.AUDIO_STREAMS} audio streams are running")
         self.prepare()
         stream = AudioStream(parameters, self.engine, lambda: self._stream_closed(parameters.stream_id))
         self._streams += 1
+        if self._streams > limits.AUDIO_STREAMS:
+            _log.error("[%s] no sound: %d audio streams are running", parameters.stream_id, limits.AUDIO_STREAMS)
+            if on_failure is not None:
+                on_failure("too many audio streams")
+            return stream
         self._apply_processing()
         output = self._endpoint(OUTPUT_VARIABLE, "audio.outputSink", parse_output)
-
         call_id = parameters.stream_id.partition("_")[0]
 
         def told(statistics: AudioStatistics) -> None:

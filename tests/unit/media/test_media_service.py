@@ -12,6 +12,7 @@ import av
 import numpy as np
 import pytest
 
+from jamid.core import limits
 from jamid.core.clock import ManualClock
 from jamid.core.errors import LocalError
 from jamid.core.events import Events
@@ -116,6 +117,15 @@ async def test_media_unknown_codec_is_told_and_harms_nobody(desk: Desk) -> None:
     for stream in desk.streams:
         stream.close_soon()
         assert stream.statistics().packets_refused == 0
+
+
+async def test_media_more_streams_than_a_machine_can_bear_are_silent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "AUDIO_STREAMS", 2)
+    desk.call()
+    third, _ = desk.call("2")
+    assert desk.told[:2] == ["too many audio streams"] * 2
+    assert (await third.close()).packets_sent == 0
+    await desk.until(lambda: len(desk.told) == 4)
 
 
 async def test_media_recording_holds_both_sides(desk: Desk, tmp_path: Path) -> None:
