@@ -99,13 +99,14 @@ class Channel:
         while not self._pieces:
             if self.closed:
                 return b""
-            if self._reader is not None:
+            if self._reader is not None and not self._reader.done():
                 raise RuntimeError(f"channel {self.name} is being read already")
-            self._reader = asyncio.get_running_loop().create_future()
+            self._reader = reader = asyncio.get_running_loop().create_future()
             try:
-                await self._reader
+                await reader
             finally:
-                self._reader = None
+                if self._reader is reader:
+                    self._reader = None
         data = self._take(limit)
         if not self.closed:
             self._output.reading(self.number, self._unread)
