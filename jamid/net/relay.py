@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import ipaddress
 import logging
 from collections.abc import Callable, Iterable
 from typing import Final
@@ -13,7 +13,7 @@ from jamid.core.errors import LocalError, RemoteError
 from jamid.core.tasks import Tasks
 from jamid.net import turn
 from jamid.net.links import LinkReceiver, TcpLink
-from jamid.net.stun import Address
+from jamid.net.stun import Address, Method
 from jamid.net.turn import TurnClient, TurnServer
 
 _log = logging.getLogger(__name__)
@@ -89,18 +89,29 @@ class TurnTcpRelay:
 
     async def permit(self, hosts: Iterable[str]) -> None:
         """Lets HOSTS of the relay's family connect, now and until the relay is closed; returns when the server has agreed."""
-        if self.address is None or self._control is None:
+        if self.address is None:
             return
         ipv6 = ":" in self.address[0]
-        new = {host for host in hosts if (":" in host) == ipv6} - self._hosts
-        if not new:
-            return
-        self._hosts |= new
+        new = {host for host in hosts if (":" in host) == ipv6 and not ipaddress.ip_address(host).is_loopback} - self._hosts
+        if new and not await self._permit(new):
+            # Servers that forbid one address, such as private ones, refuse all that come with it.
+            for host in new:
+                await self._permit({host})
+
+    async def _permit(self, hosts: set[str]) -> bool:
+        if self._control is None:
+            return False
         self._permitted = asyncio.get_running_loop().create_future()
-        self._control.write(self._client.permit(sorted(new)))
-        with contextlib.suppress(TimeoutError):
+        self._control.write(self._client.permit(sorted(hosts)))
+        try:
             async with asyncio.timeout(_PERMIT_SECONDS):
                 await self._permitted
+        except LocalError:
+            return False
+        except TimeoutError:
+            pass
+        self._hosts |= hosts
+        return True
 
     async def close(self) -> None:
         """Gives the allocation back."""
@@ -132,8 +143,8 @@ class TurnTcpRelay:
                     self._tasks.spawn(self._bind(event), "bind")
             case turn.Refused():
                 _log.debug("TURN server %s declined method %d: %d %s", self._server.host, event.method, event.code, event.reason)
-                _finish(self._permitted, None)
-                _finish(self._allocated, LocalError(f"the TURN server {self._server.host} declined: {event.code} {event.reason}"))
+                refusal = LocalError(f"the TURN server {self._server.host} declined: {event.code} {event.reason}")
+                _finish(self._permitted if event.method == Method.CREATE_PERMISSION else self._allocated, refusal)
 
     def control_lost(self) -> None:
         """The control connection ended, and with it the allocation."""

@@ -30,6 +30,8 @@ class Server:
     requests: list[tuple[int, int | None]] = field(default_factory=list)
     controls: list[asyncio.StreamWriter] = field(default_factory=list)
     nonce: bytes = b"nonce-1"
+    forbidden: set[str] = field(default_factory=set)
+    permitted: set[str] = field(default_factory=set)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         buffer = bytearray()
@@ -50,8 +52,10 @@ class Server:
             return
         assert stun.verify(data, _KEY)
         self.requests.append((request.method, request.number(Attribute.LIFETIME)))
-        if self.refuse:
-            refusal = ((Attribute.ERROR_CODE, (self.refuse, "not you")),)
+        peers = {value[0] for kind, value in request.attributes if kind == Attribute.XOR_PEER_ADDRESS and isinstance(value, tuple)}
+        self.permitted |= set() if peers & self.forbidden else {str(peer) for peer in peers}
+        if self.refuse or peers & self.forbidden:
+            refusal = ((Attribute.ERROR_CODE, (self.refuse or 403, "not you")),)
             writer.write(Message(request.method, Class.ERROR, request.transaction, refusal).encode(_KEY))
             return
         attributes: tuple[tuple[int, stun.Value], ...] = ()
@@ -136,4 +140,14 @@ async def test_a_peer_comes_through(server: tuple[Server, TurnServer]) -> None:
     assert link.remote == ("10.0.0.9", 1234)
     assert link.relayed
     link.close()
+    await client.close()
+
+
+async def test_one_forbidden_peer_does_not_keep_the_others_out(server: tuple[Server, TurnServer]) -> None:
+    one, address = server
+    one.forbidden = {"192.168.1.1"}
+    client = TurnTcpRelay(address, Receiver(), lambda link: None)
+    await client.open()
+    await client.permit(["192.168.1.1", "203.0.113.9", "203.0.113.8", "127.0.0.1"])
+    assert one.permitted == {"203.0.113.9", "203.0.113.8"}
     await client.close()
