@@ -38,6 +38,8 @@ DHT_MESSAGE_BYTES: Final = 8 * 1024 * 1024
 """Sum of the fragmented values of one message; a key with a hundred full-size values is beyond any use."""
 DHT_PARTIAL_MESSAGES: Final = 512
 """Messages being put together at once; each lives 10 s at most."""
+DHT_PARTIAL_MESSAGES_PER_HOST: Final = 128
+"""…of one sender, so that nobody can take all the places."""
 DHT_PARTIAL_BYTES: Final = 32 * 1024 * 1024
 """Bytes held by unfinished messages, so that 512 large ones do not add up to gigabytes."""
 DHT_NODES_PER_REPLY: Final = 32
@@ -62,14 +64,16 @@ DHT_PENDING_REQUESTS: Final = 16384
 """Our own unanswered requests; beyond it new ones fail at once."""
 DHT_STORED_BYTES: Final = 64 * 1024 * 1024
 """Values kept for others."""
-DHT_STORED_VALUES: Final = 262144
-"""Number of values kept for others: an empty value still costs 1 KiB of memory, which the sum of bytes does not see."""
+DHT_VALUE_OVERHEAD_BYTES: Final = 256
+"""What every stored value is charged beside its payload: an empty one costs memory too."""
 DHT_VALUES_PER_KEY: Final = 65536
 """Values under one key."""
 DHT_LISTENERS_PER_KEY: Final = 4096
 """Remote subscriptions to one key."""
 DHT_LISTENERS: Final = 65536
 """Remote subscriptions in all; each lives 10 min without refresh."""
+DHT_LISTENERS_PER_HOST: Final = 16384
+"""Remote subscriptions of one IPv4 address or IPv6 /64, however many ids it claims."""
 DHT_LISTENERS_PER_NODE: Final = 4096
 """Remote subscriptions of one node; a busy account has some hundreds."""
 DHT_CACHED_VALUES: Final = 4096

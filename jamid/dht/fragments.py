@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from typing import Final
 
 from jamid.core import limits
 from jamid.core.errors import RemoteError
+from jamid.dht.addresses import rate_group
 from jamid.dht.values import WireValue, unpack_value
 from jamid.dht.wire import Put, Reply, Update, ValueData
 
@@ -79,6 +81,7 @@ class Fragments:
 
     def __init__(self) -> None:
         self._partials: dict[_Key, _Partial] = {}
+        self._of_host: Counter[bytes] = Counter()
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -125,16 +128,22 @@ class Fragments:
 
     def _partial(self, key: _Key, now: float) -> _Partial | None:
         partial = self._partials.get(key)
-        if partial is None:
-            if len(self._partials) >= limits.DHT_PARTIAL_MESSAGES or self._bytes >= limits.DHT_PARTIAL_BYTES:
-                self.purge(now)
-                if len(self._partials) >= limits.DHT_PARTIAL_MESSAGES or self._bytes >= limits.DHT_PARTIAL_BYTES:
-                    return None
-            partial = self._partials[key] = _Partial(now)
-        elif now - partial.heard > PIECE_TIMEOUT or now - partial.started > MESSAGE_TIMEOUT:
+        if partial is not None and (now - partial.heard > PIECE_TIMEOUT or now - partial.started > MESSAGE_TIMEOUT):
             self._drop(key)
+            partial = None
+        if partial is None:
+            host = rate_group(key[0][0])
+            if self._is_full(host):
+                self.purge(now)
+                if self._is_full(host):
+                    return None
+            self._of_host[host] += 1
             partial = self._partials[key] = _Partial(now)
         return partial
+
+    def _is_full(self, host: bytes) -> bool:
+        few = len(self._partials) < limits.DHT_PARTIAL_MESSAGES and self._bytes < limits.DHT_PARTIAL_BYTES
+        return not few or self._of_host[host] >= limits.DHT_PARTIAL_MESSAGES_PER_HOST
 
     def _finish(self, key: _Key, partial: _Partial) -> Fragmented | None:
         message = partial.message
@@ -155,3 +164,7 @@ class Fragments:
 
     def _drop(self, key: _Key) -> None:
         self._bytes -= self._partials.pop(key).bytes
+        host = rate_group(key[0][0])
+        self._of_host[host] -= 1
+        if not self._of_host[host]:
+            del self._of_host[host]

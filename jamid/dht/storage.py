@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -52,6 +53,8 @@ class RemoteListener:
     refreshed: float
     legacy: bool = False
     """wants its news in the form of before 2.0"""
+    host: bytes = b""
+    """whom it is counted for"""
 
 
 class Shelf:
@@ -82,6 +85,8 @@ class Storage:
         self._charged: dict[bytes, int] = {}
         self._listeners_of: dict[RemoteNode, set[tuple[InfoHash, int]]] = {}
         self._listeners = 0
+        self._listeners_at: Counter[bytes] = Counter()
+        self._used = 0
         self.bytes = 0
         """payload of others' values"""
         self.values = 0
@@ -152,13 +157,13 @@ class Storage:
             return False
         group = b"" if source is None else rate_group(source.host)
         if old is not None:
-            self._charge(old.group, -old.value.size)
+            self._charge(old, -1)
             self.values -= 1
         stored = shelf.values[value.id] = Stored(value, created, expires, group)
-        self._charge(group, value.size)
+        self._charge(stored, 1)
         self.values += 1
         self._expect(key, stored)
-        if self.bytes > self._limit or self.values > limits.DHT_STORED_VALUES:
+        if self._used > self._limit:
             self._make_room()
         self._on_change(key, shelf, Change.ADDED, [value])
         return shelf.values.get(value.id) is stored
@@ -166,13 +171,13 @@ class Storage:
     def restore(self, key: InfoHash, value: WireValue, created: float, expires: float) -> None:
         """Takes in a value that an earlier run had stored, with its times."""
         expires = min(expires, self._timers.now() + self._types.lifetime(value))
-        if expires <= self._timers.now() or self.find(key, value.id) is not None or self.values >= limits.DHT_STORED_VALUES:
+        if expires <= self._timers.now() or self.find(key, value.id) is not None:
             return
-        if self.bytes + value.size > self._limit:
+        if self._used + value.size + limits.DHT_VALUE_OVERHEAD_BYTES > self._limit:
             return
         stored = Stored(value, created, expires, b"state")
         self._shelves.setdefault(key, Shelf()).values[value.id] = stored
-        self._charge(stored.group, value.size)
+        self._charge(stored, 1)
         self.values += 1
         self._expect(key, stored)
 
@@ -210,7 +215,10 @@ class Storage:
             known.node = node
             return None
         own = self._listeners_of.get(node)
-        if self._listeners >= limits.DHT_LISTENERS or (own is not None and len(own) >= limits.DHT_LISTENERS_PER_NODE):
+        host = rate_group(node.address.host)
+        if self._listeners >= limits.DHT_LISTENERS or self._listeners_at[host] >= limits.DHT_LISTENERS_PER_HOST:
+            return None
+        if own is not None and len(own) >= limits.DHT_LISTENERS_PER_NODE:
             return None
         if shelf is None:
             shelf = self._shelves[key] = Shelf()
@@ -218,8 +226,9 @@ class Storage:
             shelf.listeners = {}
         elif len(shelf.listeners) >= limits.DHT_LISTENERS_PER_KEY:
             return None
-        shelf.listeners[node.id, socket] = RemoteListener(node, socket, query, now, legacy)
+        shelf.listeners[node.id, socket] = RemoteListener(node, socket, query, now, legacy, host)
         self._listeners += 1
+        self._listeners_at[host] += 1
         self._listeners_of.setdefault(node, set()).add((key, socket))
         return [stored.value for stored in shelf.values.values() if query is None or query.matches(stored.value)]
 
@@ -232,8 +241,8 @@ class Storage:
         """NODE is gone, and its subscriptions with it."""
         for key, socket in self._listeners_of.pop(node, ()):
             shelf = self._shelves.get(key)
-            if shelf is not None and shelf.listeners and shelf.listeners.pop((node.id, socket), None) is not None:
-                self._listeners -= 1
+            if shelf is not None and shelf.listeners and (listener := shelf.listeners.pop((node.id, socket), None)) is not None:
+                self._uncount(listener)
                 self._forget_if_empty(key, shelf)
 
     # -- time
@@ -247,7 +256,7 @@ class Storage:
             if shelf.listeners:
                 for name, listener in [item for item in shelf.listeners.items() if item[1].refreshed < oldest]:
                     del shelf.listeners[name]
-                    self._listeners -= 1
+                    self._uncount(listener)
                     own = self._listeners_of.get(listener.node)
                     if own is not None:
                         own.discard((key, listener.socket))
@@ -260,6 +269,12 @@ class Storage:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _uncount(self, listener: RemoteListener) -> None:
+        self._listeners -= 1
+        self._listeners_at[listener.host] -= 1
+        if not self._listeners_at[listener.host]:
+            del self._listeners_at[listener.host]
 
     def _expire_values(self, now: float) -> None:
         gone: dict[InfoHash, list[Stored]] = {}
@@ -315,7 +330,7 @@ class Storage:
         for stored in values:
             if shelf.values.get(stored.value.id) is stored:
                 del shelf.values[stored.value.id]
-                self._charge(stored.group, -stored.value.size)
+                self._charge(stored, -1)
                 self.values -= 1
         if values:
             self._on_change(key, shelf, Change.EXPIRED, [stored.value for stored in values])
@@ -325,21 +340,24 @@ class Storage:
         if not shelf.values and not shelf.listeners and self._shelves.get(key) is shelf:
             del self._shelves[key]
 
-    def _charge(self, group: bytes, size: int) -> None:
+    def _charge(self, stored: Stored, sign: int) -> None:
+        """Charges a value to its sender, or gives it back (SIGN -1)."""
+        group = stored.group
         if not group:
             return
-        self.bytes += size
+        size = sign * (stored.value.size + limits.DHT_VALUE_OVERHEAD_BYTES)
+        self.bytes += sign * stored.value.size
+        self._used += size
         left = self._charged.get(group, 0) + size
         if left:
             self._charged[group] = left
         else:
-            self._charged.pop(group, None)
+            del self._charged[group]
 
     def _make_room(self) -> None:
         """Drops the soonest-expiring values of whoever uses the most, until a little more than enough is free."""
         self._expire_values(self._timers.now())
-        most_values = int(limits.DHT_STORED_VALUES * _EVICT_TO)
-        while self.bytes > self._limit * _EVICT_TO or self.values > most_values:
+        while self._used > self._limit * _EVICT_TO:
             if not self._charged:
                 return
             group = max(self._charged, key=self._charged.__getitem__)
@@ -349,7 +367,7 @@ class Storage:
             theirs.sort(key=lambda one: one[0])
             before = self.values
             for _, key, stored in theirs:
-                enough = self.bytes <= self._limit * _EVICT_TO and self.values <= most_values
+                enough = self._used <= self._limit * _EVICT_TO
                 if enough or (self._charged.get(group, 0) < floor and self.values != before):
                     break
                 self._drop(key, [stored])

@@ -114,6 +114,19 @@ def test_listeners_hear_of_every_value_and_of_its_end() -> None:
     assert len(news) == 20
 
 
+def test_listening_goes_on_for_hours_while_tokens_change() -> None:
+    world, nodes = network(20)
+    at = key(world)
+    news: list[int] = []
+    nodes[0].core.listen(at, None, lambda values, expired: None if expired else news.extend(value.id for value in values))
+    for hour in range(1, 4):
+        world.run(3600)
+        assert world.put(nodes[hour], at, WireValue(hour, data=b"x"))
+        world.run(5)
+        assert news == list(range(1, hour + 1))
+    assert all(node.core.storage.listeners <= 2 for node in nodes)
+
+
 def test_listening_goes_on_when_the_storers_are_replaced() -> None:
     world, nodes = network(40)
     at = key(world)

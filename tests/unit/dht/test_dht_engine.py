@@ -158,7 +158,7 @@ def test_many_unfinished_messages_are_bounded(peer: Peer) -> None:
         peer.send(header)
         if tid % 500 == 0:
             peer.world.run(0.6)
-    assert peer.node.core.engine.unfinished <= limits.DHT_PARTIAL_MESSAGES
+    assert peer.node.core.engine.unfinished <= limits.DHT_PARTIAL_MESSAGES_PER_HOST
 
 
 def test_other_networks_and_impossible_senders_are_ignored(peer: Peer) -> None:

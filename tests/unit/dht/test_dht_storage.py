@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from jamid.core import limits
 from jamid.core.identifiers import InfoHash
 from jamid.crypto.keys import PrivateKey
 from jamid.dht.addresses import Address, pack_sockaddr, unpack_sockaddr
@@ -145,6 +146,27 @@ def test_over_quota_the_greediest_sender_loses_its_soonest_values() -> None:
     assert 19 in kept
     assert 2 not in kept
     assert shop.storage.bytes <= 10_000
+
+
+def test_empty_values_count_too() -> None:
+    shop = Shop(limit=100_000)
+    for number in range(1, 1000):
+        shop.put(WireValue(number, data=b""), PEER)
+    shop.put(WireValue(1000, data=b"x"), OTHER)
+    assert shop.storage.values < 400
+    assert 1000 in {value.id for value in shop.storage.get(KEY)}
+
+
+def test_one_host_cannot_take_all_subscriptions() -> None:
+    shop = Shop()
+    for number in range(limits.DHT_LISTENERS_PER_HOST + 10):
+        name = InfoHash(number.to_bytes(20, "big"))
+        shop.storage.listen(name, RemoteNode(name, PEER), 1, None)
+    assert shop.storage.listeners == limits.DHT_LISTENERS_PER_HOST
+    assert shop.storage.listen(KEY, RemoteNode(KEY, OTHER), 1, None) is not None
+    shop.world.run(700)
+    shop.storage.expire()
+    assert shop.storage.listeners == 0
 
 
 def test_own_values_do_not_count_against_the_quota() -> None:
