@@ -7,7 +7,7 @@ section 4). `--api-level` restricts this to the forms of one generation.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from jamid.core import signals
@@ -31,12 +31,6 @@ def member_name(event_type: type[signals.Signal]) -> str:
     """The D-Bus name of an event: its class name with a small first letter."""
     name = event_type.__name__
     return name if name == "SmartInfo" else name[0].lower() + name[1:]
-
-
-def plain_arguments(event_type: type[signals.Signal]) -> Callable[[Any], list[Any]]:
-    """A function that reads the fields of an event in order."""
-    names = tuple(field.name for field in fields(event_type))
-    return lambda event: [getattr(event, name) for name in names]
 
 
 def special_forms(event_type: type[signals.Signal]) -> tuple[Form, ...]:

@@ -122,7 +122,7 @@ def _routes(event_type: type[Signal], contracts: Mapping[str, InterfaceContract]
         declared = [form for contract in contracts.values() for form in contract.signals.get(name, ())]
         if len(declared) != 1:
             raise LocalError(f"the contract declares {len(declared)} forms of the signal {name} where one is expected")
-        forms = (generations.Form(name, declared[0].in_signature, generations.plain_arguments(event_type)),)
+        forms = (generations.Form(name, declared[0].in_signature, event_type.values),)
     routes = []
     for form in forms:
         contract, member = _declared(form, contracts)
