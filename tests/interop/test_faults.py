@@ -6,15 +6,17 @@ JAMID_FAULT_ROUNDS=30 and JAMID_FAULT_SEED=N make the kill test longer and repea
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import signal
+import sys
 from collections import Counter
 
 import pytest
 
 from tests.interop.driver import Driver, befriend, chat
-from tests.interop.lab import Lab
+from tests.interop.lab import REPOSITORY, Lab
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
@@ -64,6 +66,17 @@ async def pair(lab: Lab, kinds: tuple[bool, bool]) -> tuple[Side, Side, str]:
     await b.join()
     conversation = await befriend(a.driver, a.account, a.uri, b.driver, b.account, b.uri)
     return a, b, conversation
+
+
+def fill(path: str) -> None:
+    """Writes to PATH until its disk is full."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                os.write(descriptor, bytes(4096))
+    finally:
+        os.close(descriptor)
 
 
 async def until_all_there(sides: tuple[Side, Side], conversation: str, wanted: set[str], seconds: float) -> None:
@@ -140,3 +153,32 @@ async def test_home_moves_from_the_real_daemon_to_ours_and_back(lab: Lab) -> Non
     await chat(b.driver, b.account, a.driver, conversation, "the answer", 40)
     written = {"written with the real daemon", "written with ours", "written with the real one again", "the answer"}
     await until_all_there((a, b), conversation, written, 20)
+
+
+async def test_full_disk_confirms_nothing_and_loses_nothing(lab: Lab) -> None:
+    lab.up(["d", "a", "b"])
+    lab.start_dht("d")
+    data = lab.home("b") / ".local"
+    data.mkdir()
+    a, b = Side(lab, "a", True), Side(lab, "b", True)
+    await a.join()
+    lab.start_bus("b")
+    mount = f'mount -t tmpfs -o size=12m,mode=700 tmpfs {data} && exec "$@"'  # for this process alone
+    command = ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-m", "jamid.app", "-c", "-d", "-p"]
+    lab.start_jamid("b", command=command, env={"PYTHONPATH": str(REPOSITORY)})
+    b.driver = await Driver.connect(lab.bus("b"), "b")
+    b.account, b.uri = await b.driver.add_account(f"{lab.address('d')}:4222", None)
+    conversation = await befriend(a.driver, a.account, a.uri, b.driver, b.account, b.uri)
+    await chat(b.driver, b.account, a.driver, conversation, "there is room")
+
+    inside = f"/proc/{lab.pid('b')}/root{data}/filler"
+    fill(inside)
+    since = len(b.driver.signals)
+    for number in range(3):
+        await b.driver.configuration.sendMessage(b.account, conversation, f"into the full disk {number}", "", 0)
+    await asyncio.sleep(2)
+    told = {m.get("body") for _, _, m in b.driver.received("messageReceived", since)}
+    os.unlink(inside)
+    await chat(b.driver, b.account, a.driver, conversation, "there is room again", 30)
+    await chat(a.driver, a.account, b.driver, conversation, "and an answer", 30)
+    await until_all_there((a, b), conversation, {"there is room", "there is room again", "and an answer"} | told, 20)
