@@ -108,9 +108,10 @@ class FakeIce:
         await asyncio.sleep(0.01)
         if self.fails or not candidates:
             raise ConnectionError("no path")
-        self.remote = self.everyone[ufrag]
-        assert self.remote.pwd == pwd
-        assert self.remote.controlling is not self.controlling
+        self.remote = self.everyone.get(ufrag)
+        if self.remote is not None:
+            assert self.remote.pwd == pwd
+            assert self.remote.controlling is not self.controlling
 
     def on_data(self, component: int, receive: Callable[[bytes], None]) -> None:
         self.receivers[component] = receive
