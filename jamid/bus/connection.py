@@ -91,8 +91,11 @@ class Connection(asyncio.Protocol):
         except (OSError, TimeoutError) as error:
             sock.close()
             raise LocalError(f"the bus at {address} does not let us in: {error}") from error
-        reply = await connection.call(_BUS, _BUS_PATH, _BUS, "Hello")
-        connection.unique_name = reply[0]
+        try:
+            (connection.unique_name,) = await connection.call(_BUS, _BUS_PATH, _BUS, "Hello")
+        except LocalError:
+            await connection.close()
+            raise
         return connection
 
     async def request_name(self, name: str) -> None:
