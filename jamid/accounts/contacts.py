@@ -145,11 +145,9 @@ class ContactList:
         old = self._contacts.get(uri, Contact())
         latest, theirs = max(old.added, old.removed), max(other.added, other.removed)
         if latest // 1000 == theirs // 1000:  # older versions tell seconds only
-            removed = old.is_active and not other.is_active and other.removed
-            later = theirs > latest and theirs % 1000
-            new = other if removed or later else _shared(old, other)
+            new = _same_second(old, other)
         elif theirs > latest:
-            new = other
+            new = replace(other, confirmed=other.confirmed and other.is_active)
         else:
             return Change.NONE
         return self._store(uri, old, new)
@@ -186,10 +184,18 @@ class ContactList:
         return change
 
 
-def _shared(ours: Contact, theirs: Contact) -> Contact:
-    """Two entries of the same date: what either confirmed or named counts."""
-    confirmed = ours.confirmed or (theirs.confirmed and ours.is_active)
-    return replace(ours, confirmed=confirmed, conversation_id=ours.conversation_id or theirs.conversation_id)
+def _same_second(ours: Contact, theirs: Contact) -> Contact:
+    """One of two entries whose latest dates fall into one second, so that both devices come to the same: a removal or ban counts."""
+    if ours.is_active is not theirs.is_active:
+        inactive, active = (theirs, ours) if ours.is_active else (ours, theirs)
+        return replace(inactive, confirmed=False) if inactive.removed or inactive.banned else active
+    newest = ours if max(ours.added, ours.removed) >= max(theirs.added, theirs.removed) else theirs
+    return replace(
+        newest,
+        confirmed=newest.is_active and (ours.confirmed or theirs.confirmed),
+        banned=ours.banned or theirs.banned,
+        conversation_id=ours.conversation_id or theirs.conversation_id,
+    )
 
 
 def parse_contacts(fields: Mapping[Any, Any]) -> dict[str, Contact]:

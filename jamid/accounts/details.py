@@ -107,7 +107,7 @@ _JAMI_ONLY: Final = (
     _flag("Account.allowCertFromHistory", True, "allowPeersFromHistory"),
     _flag("Account.allowCertFromContact", True, "allowPeersFromContact"),
     _flag("Account.allowCertFromTrusted", True, "allowPeersFromTrusted"),
-    _flag("DHT.AllowFromTrusted", True),
+    _flag("DHT.AllowFromTrusted", True, "DHT.AllowFromTrusted"),
     _flag("DHT.PublicInCalls", False, "dhtPublicInCalls", always=True, also="DHT.PublicInCalls"),
     _number("DHT.port", 0, "dhtPort"),
     Detail("RingNS.uri", "", "RingNS.uri"),
@@ -175,6 +175,7 @@ PUSH_KEYS: Final[Mapping[str, str]] = {
 }
 """Accepted and stored, never told: D-Bus key -> name in config.yml."""
 
+_FIXED: Final = frozenset({"Account.type", "Account.presenceSubscribeSupported"})
 _HIDDEN: Final[Mapping[str, frozenset[str]]] = {JAMI: frozenset(), SIP: frozenset({"SRTP.rtpFallback"})}
 
 
@@ -218,7 +219,7 @@ class AccountDetails(Mapping[str, str]):
             return changed
         key = ALIASES.get(key, key)
         detail = self.table.get(key)
-        if detail is None or key == "Account.type":
+        if detail is None or key in _FIXED:
             return False
         text = _normalised(detail, value)
         if text is None or self._values[key] == text:
