@@ -23,7 +23,8 @@ _BUCKET_LIFETIME: Final = 10 * 60.0
 _GROWING: Final = 150.0
 _STORAGE_PERIOD: Final = 10 * 60.0
 _BOOTSTRAP_FIRST: Final = 10.0
-_BOOTSTRAP_MAX: Final = 24 * 3600.0
+_BOOTSTRAP_MAX: Final = 120.0
+"""Whoever is offline should not wait long for the network once it is back; one ping every two minutes is nothing."""
 _GREET_MAX: Final = 600.0
 _REVIVED_NODES: Final = 8
 """Nodes known from before that are greeted together with the bootstrap hosts."""
