@@ -241,12 +241,13 @@ class Conversations:
         conversation = self._find(account_id, conversation_id)
         if conversation is None:
             return
-        known, _ = await in_thread(conversation.store.read_preferences, conversation_id)
+        known, changed = await in_thread(conversation.store.read_preferences, conversation_id)
         merged = {**known, **values}
-        await in_thread(conversation.store.write_preferences, conversation_id, merged)
+        # The time is the version: a second change within a second must still be the newer one.
+        modified = max(int(self._clock.time()), changed + 1)
+        await in_thread(conversation.store.write_preferences, conversation_id, merged, modified)
         self._events.publish(ConversationPreferencesUpdated(account_id, conversation_id, merged))
-        modified = str(int(self._clock.time()))
-        await conversation.home.sync({"preferences": {conversation_id: {**merged, "lastModified": modified}}})
+        await conversation.home.sync({"preferences": {conversation_id: {**merged, "lastModified": str(modified)}}})
 
     def add_conversation_member(self, account_id: str, conversation_id: str, uri: str) -> None:
         if conversation := self._find(account_id, conversation_id):
