@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import Final, Protocol
+from typing import Final, ParamSpec, Protocol, TypeVar
 
 from jamid.core import limits
 from jamid.core.errors import LocalError, RemoteError
 from jamid.core.generations import BOTH, Generation
 from jamid.core.identifiers import InfoHash, LongId
-from jamid.core.tasks import Tasks, in_thread
+from jamid.core.tasks import Tasks
 from jamid.crypto.certificates import Certificate
 from jamid.crypto.identity import Identity
 from jamid.crypto.keys import PrivateKey, PublicKey
@@ -31,6 +33,9 @@ from jamid.dht.values import Value, WireValue
 
 _log = logging.getLogger(__name__)
 CERTIFICATE_VALUE_ID: Final = 1
+_rsa_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rsa")
+P = ParamSpec("P")
+R = TypeVar("R")
 _OPENED_CACHE: Final = 512
 _CERTIFICATE_CACHE: Final = 512
 
@@ -177,11 +182,11 @@ class Dht:
         wire = to_wire(value)
         if wire.id:
             wire = replace(wire, seq=await self._next_seq(key, wire, signing_key.public))
-        return await self._put(key, await in_thread(sign, _with_id(wire), signing_key), permanent)
+        return await self._put(key, await _rsa(sign, _with_id(wire), signing_key), permanent)
 
     async def put_encrypted(self, key: InfoHash, to: PublicKey, value: Value, *, permanent: bool = False) -> bool:
         """Signs VALUE with our key, encrypts it to the key TO and stores it."""
-        return await self._put(key, await in_thread(seal, _with_id(to_wire(value)), self._own_key(), to), permanent)
+        return await self._put(key, await _rsa(seal, _with_id(to_wire(value)), self._own_key(), to), permanent)
 
     def cancel_put(self, key: InfoHash, value_id: int) -> None:
         """Stops keeping a permanent put alive; nobody can delete what others have stored."""
@@ -228,7 +233,7 @@ class Dht:
         """VALUE checked and, if it is for us, decrypted; None when it is for others or bad."""
         if not value.cipher or self.is_opened(value) or self.identity is None:
             return self.opened(value)
-        opened = await in_thread(unseal, value, self.identity.key)
+        opened = await _rsa(unseal, value, self.identity.key)
         self._opened[hashlib.sha1(value.cipher, usedforsecurity=False).digest()] = opened
         if len(self._opened) > _OPENED_CACHE:
             self._opened.popitem(last=False)
@@ -295,6 +300,11 @@ class Dht:
             self._known[name] = certificate
             if len(self._known) > _CERTIFICATE_CACHE:
                 self._known.popitem(last=False)
+
+
+async def _rsa(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+    """Runs slow arithmetic on threads of its own: a connection request must not wait behind somebody's git merge."""
+    return await asyncio.get_running_loop().run_in_executor(_rsa_threads, functools.partial(function, *arguments, **named))
 
 
 def _with_id(value: WireValue) -> WireValue:
