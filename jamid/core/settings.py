@@ -221,7 +221,7 @@ def dump_yaml(document: Any) -> bytes:
             return True
 
     def represent(dumper: Any, text: str) -> Any:
-        style = '"' if text in ("", "~") or text.lower() == "null" else None
+        style = '"' if text in ("", "~") or text.lower() == "null" or not text.isprintable() else None
         return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
     Dumper.add_representer(str, represent)
