@@ -54,7 +54,9 @@ class Requester:
         except _NoPathError as error:
             if not error.may_repeat:
                 raise
-        # Our relay now lets in every address of the answer before the peer is told of it.
+            # Our relay now lets in every address of the answer before the peer is told of it.
+        except ConnectionError as error:
+            _log.info("connection with %s broke while it was made, trying once more: %s", device.long_id, error)
         return await self._try(device, kind, may_repeat=False)
 
     def answered(self, sender: PublicKey, request: PeerRequest, generation: Generation) -> None:

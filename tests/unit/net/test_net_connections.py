@@ -8,6 +8,8 @@ import pytest
 
 from jamid.core.errors import LocalError
 from jamid.core.generations import Generation
+from jamid.net.connection import Connection
+from jamid.net.links import TcpLink
 from tests.support.net.world import Account, MemoryDht, make_account
 
 Pair = tuple[Account, Account]
@@ -216,3 +218,20 @@ async def test_a_certificate_that_comes_late_is_waited_for(pair: Pair) -> None:
     await asyncio.sleep(0.3)
     b.policy.known = known
     assert (await opening).name == "sip"
+
+
+async def test_a_connection_that_breaks_in_its_handshake_is_tried_again(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = pair
+    broken: list[bool] = []
+    start = Connection.start
+
+    async def breaking(self: Connection, link: TcpLink) -> None:
+        if not broken:
+            broken.append(True)
+            link.abort()
+        await start(self, link)
+
+    monkeypatch.setattr(Connection, "start", breaking)
+    channel = await a.connections.open(b.certificate, "sip", timeout=10)
+    assert broken
+    assert not channel.closed
