@@ -118,8 +118,9 @@ class Syncing:
                 continue
             given = records.string_map(values)
             modified = unix_time(given.pop("lastModified", "0"))
-            _, known = await in_thread(account.store.read_preferences, conversation_id)
-            if modified > known:
+            ours, known = await in_thread(account.store.read_preferences, conversation_id)
+            # Of two changes within a second all devices keep the same one.
+            if modified > known or (modified == known and sorted(given.items()) > sorted(ours.items())):
                 await in_thread(account.store.write_preferences, conversation_id, given, modified)
                 account.publish(ConversationPreferencesUpdated(account.home.id, conversation_id, given))
 
