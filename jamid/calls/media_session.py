@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from jamid.calls.media_maps import MediaType
 from jamid.calls.negotiation import AgreedStream, RemoteIce
 from jamid.calls.seams import CallAccount, CallAudio, MediaIce
+from jamid.core.errors import JamidError
 from jamid.core.tasks import Tasks
 from jamid.media.audio_stream import AudioParameters, AudioStream
 from jamid.media.statistics import AudioStatistics
@@ -62,6 +63,8 @@ class MediaSession:
                 await ice.gather()
         except TimeoutError:
             _log.info("call %s: gathering candidates took too long, the call goes on with those found", self._call_id)
+        except OSError as error:
+            raise ConnectionError(f"no sockets for the media: {error}") from error
         return IceDescription(ice.ufrag, ice.pwd, {number: ice.candidates(number) for number in range(1, components + 1)})
 
     def start(
@@ -161,7 +164,7 @@ class MediaSession:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await ice.connect(remote.ufrag, remote.pwd, candidates)
             await self._move_to(ice, agreed, muted, sources, held)
-        except (ConnectionError, TimeoutError, OSError) as caught:
+        except (OSError, JamidError) as caught:
             error = caught if isinstance(caught, ConnectionError) else ConnectionError(str(caught) or "no media path was found in time")
             await self._discard_next()
         finally:

@@ -87,11 +87,11 @@ class Calls:
         return self.dial(account, text, wanted)
 
     def accept(self, account_id: str, call_id: str, media: Sequence[Mapping[str, str]] | None = None) -> bool:
-        """Answers a call; MEDIA has one entry per offered stream."""
+        """Answers a call; MEDIA has one entry per offered stream, none means as offered."""
         ringing = self._ringing.get(call_id)
         if ringing is None or self._find(account_id, call_id) is None:
             return False
-        accepted = ringing.accept(from_maps(media) if media is not None else None)
+        accepted = ringing.accept(from_maps(media) if media else None)
         if accepted:
             self._current = call_id
         return accepted

@@ -22,8 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from jamid.core.errors import RemoteError
-from jamid.core.limits import SIP_SESSIONS_PER_EXCHANGE
+from jamid.core.errors import LocalError, RemoteError
+from jamid.core.limits import SIP_MESSAGE_BYTES_SENT, SIP_SESSIONS_PER_EXCHANGE
 from jamid.core.tasks import Tasks
 from jamid.sip.dialogs import ALLOW, Dialog, LocalParty, Path, to_address
 from jamid.sip.headers import Via, address_of, split_list
@@ -189,9 +189,11 @@ class SipExchange:
 
     # -- for sessions ------------------------------------------------------------------------------------------------
     def send(self, request: Request, owner: RequestOwner) -> ClientTransaction:
-        """Begins a transaction whose responses go to OWNER; raises ConnectionError when closed."""
+        """Begins a transaction whose responses go to OWNER; raises ConnectionError when closed, LocalError when it is too long."""
         if self._closed:
             raise ConnectionError("the SIP channel is closed")
+        if (length := len(bytes(request))) > SIP_MESSAGE_BYTES_SENT:
+            raise LocalError(f"a {request.method} of {length} bytes is more than peers take, {SIP_MESSAGE_BYTES_SENT}")
         transaction, steps = self._layer.send(request, owner, self._now())
         self._run(steps)
         return transaction

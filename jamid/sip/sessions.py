@@ -415,6 +415,9 @@ class InviteSession:
             self.exchange.send(self.dialog.request(method, self.exchange.path, *headers, contact=contact, body=body), self)
         except ConnectionError:
             return False
+        except LocalError as error:
+            _log.warning("not sent: %s", error)
+            return False
         return True
 
     def _acknowledge(self, transaction: ClientTransaction) -> None:

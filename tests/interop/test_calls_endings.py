@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from contextlib import AsyncExitStack
 
 import pytest
@@ -114,3 +115,32 @@ async def over(*all_ends: End) -> None:
         await end.state("OVER")
     # The next call must not meet the last one's farewells.
     await asyncio.sleep(0.3)
+
+
+async def test_a_peer_that_dies(lab: Lab, ends) -> None:
+    real, ours = ends
+    await ring(ours, real)
+    await answer(ours, real)
+    lab.stop("a", number=signal.SIGKILL)
+    await ours.state("OVER", 15)
+    assert ours.states() == [*RINGS, ("CURRENT", 0), ("FAILURE", 104), ("OVER", 0)]
+    assert await ours.calls.getCallList(ours.account) == []
+
+
+async def test_a_peer_cut_off_from_the_network(lab: Lab, ends) -> None:
+    real, ours = ends
+    await ring(real, ours)
+    await answer(real, ours)
+    lab.loss("a", 100)
+    lab.loss("b", 100)
+    await ours.state("OVER", 45)
+    assert ours.states()[-2:] == [("FAILURE", 104), ("OVER", 0)]
+
+
+async def test_our_daemon_stops_in_a_call(lab: Lab, ends) -> None:
+    real, ours = ends
+    await ring(ours, real)
+    await answer(ours, real)
+    lab.stop("b")
+    await real.state("OVER", 15)
+    assert real.states()[-2:] == [("HUNGUP", 103), ("OVER", 0)]

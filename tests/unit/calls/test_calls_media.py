@@ -6,6 +6,7 @@ import pytest
 
 from jamid.core.signals import (
     AudioMuted,
+    IncomingMessage,
     MediaChangeRequested,
     MediaNegotiationStatus,
     RecordingStateChanged,
@@ -14,6 +15,7 @@ from jamid.core.signals import (
 )
 from jamid.sip.messages import Request
 from jamid.sip.sdp import parse_sdp
+from tests.support.calls.lab import FakeIce
 
 AUDIO = [{"MEDIA_TYPE": "MEDIA_TYPE_AUDIO", "ENABLED": "true", "MUTED": "false", "SOURCE": "", "LABEL": "audio_0"}]
 VIDEO = {"MEDIA_TYPE": "MEDIA_TYPE_VIDEO", "ENABLED": "true", "MUTED": "false", "SOURCE": "", "LABEL": "video_0"}
@@ -215,7 +217,8 @@ NONSENSE = [b"", b"nonsense", b"v=0\r\nm=audio x\r\n", b"v=0\r\nm=audio 1 RTP/SA
 
 
 @pytest.mark.parametrize("sdp", NONSENSE, ids=range(len(NONSENSE)))
-async def test_nonsense_is_refused_and_the_call_goes_on(talk, settle, sdp):
+async def test_nonsense_is_refused_and_the_call_goes_on(talk, settle, sdp, monkeypatch):
+    monkeypatch.setattr("jamid.sip.exchange.SIP_MESSAGE_BYTES_SENT", 1_000_000)
     a, b, call, theirs = talk
     leg(a, call).offer(sdp)
     await settle()
@@ -368,3 +371,33 @@ async def test_a_vanished_peer_ends_the_call(talk, settle):
     await settle()
     assert a.states() == [("FAILURE", 104), ("OVER", 0)]
     assert b.states() == [("HUNGUP", 103), ("OVER", 0)]
+
+
+async def test_a_text_too_long_for_peers_is_not_sent_and_harms_nothing(talk, settle):
+    a, b, call, _ = talk
+    a.calls.send_text(a.account.id, call, {"text/plain": "x" * 10_000})
+    a.calls.send_text(a.account.id, call, {"text/plain": "short"})
+    await settle()
+    assert [each.messages for each in b.of(IncomingMessage)] == [{"text/plain": "short"}]
+    assert a.calls.find(call).word == "CURRENT"
+
+
+async def test_an_empty_list_accepts_as_offered(lab, settle):
+    a, b = lab.add("a", "a"), lab.add("b", "b")
+    a.place(b)
+    await settle()
+    assert b.calls.accept(b.account.id, b.incoming, [])
+    await settle()
+    assert b.states()[-1] == ("CURRENT", 0)
+
+
+async def test_no_sockets_no_call(lab, settle):
+    a, b = lab.add("a", "a"), lab.add("b", "b")
+
+    async def gather(self):
+        raise OSError(24, "too many open files")
+
+    a.account.ice = lambda components, controlling: type("NoIce", (FakeIce,), {"gather": gather})(components, controlling=controlling)
+    a.place(b)
+    await settle()
+    assert a.states() == [("FAILURE", 5), ("OVER", 0)]
