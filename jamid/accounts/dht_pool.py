@@ -139,7 +139,11 @@ class Lease:
         """Starts the node if it does not run yet; raises LocalError when its port cannot be bound."""
         if self._shared.started is None:
             self._shared.started = asyncio.ensure_future(self._shared.node.start())
-        await asyncio.shield(self._shared.started)
+        try:
+            await asyncio.shield(self._shared.started)
+        except LocalError:
+            self._shared.started = None
+            raise
 
     def on_status(self, callback: Callable[[Status], None]) -> Callable[[], None]:
         """Calls CALLBACK whenever the node's status changes; returns the function that ends it."""

@@ -255,9 +255,16 @@ class JamiAccount(Account):
         return told
 
     async def devices_of(self, uri: str) -> list[Certificate]:
-        """The devices of an account, from its live announcements when it is tracked, else asked for on the DHT now."""
-        known = self.presence.devices(uri)
-        return known if known is not None else await self.peers.devices_of(uri)
+        """The devices of an account: those connected, and those announced, asked for on the DHT now when it is not tracked."""
+        announced = self.presence.devices(uri)
+        if announced is None:
+            announced = await self.peers.devices_of(uri)
+        devices = {certificate.long_id.hex(): certificate for certificate in announced}
+        if (connections := self.connections) is not None:
+            for device_id in connections.devices_of(uri):
+                if device_id not in devices and (connection := connections.newest(device_id)) is not None:
+                    devices[device_id] = connection.peer.certificate
+        return list(devices.values())
 
     async def certificate_of(self, device_id: str | LongId | InfoHash) -> Certificate | None:
         """A device's certificate, from the store, else from the DHT."""

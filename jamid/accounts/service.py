@@ -81,16 +81,18 @@ class Accounts:
     async def start(self) -> None:
         """Tells of the loaded accounts and registers those that are enabled."""
         self.environment.events.publish(AccountsChanged())
-        for account in self:
-            if isinstance(account, JamiAccount) and account.identity is None:
-                self._tasks.spawn(self._restore(account), "restore")
-            elif isinstance(account, JamiAccount):
-                await account.loaded()
-                account.contacts.publish_all()
-                self._tasks.spawn(account.register(), "register")
-            else:
-                self.environment.events.publish(AccountLoaded(account.id, account))
-                self._tasks.spawn(account.register(), "register")
+        await asyncio.gather(*(self._start(account) for account in self))
+
+    async def _start(self, account: Account) -> None:
+        if isinstance(account, JamiAccount) and account.identity is None:
+            self._tasks.spawn(self._restore(account), "restore")
+            return
+        if isinstance(account, JamiAccount):
+            await account.loaded()
+            account.contacts.publish_all()
+        else:
+            self.environment.events.publish(AccountLoaded(account.id, account))
+        self._tasks.spawn(account.register(), "register")
 
     async def close(self) -> None:
         """Takes every account offline and ends."""

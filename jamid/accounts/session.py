@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 
 _STATES = {Status.CONNECTED: State.REGISTERED, Status.CONNECTING: State.TRYING, Status.DISCONNECTED: State.UNREGISTERED}
 _PUT_RETRY = 10.0
+_START_RETRY = 30.0
 
 
 class Session:
@@ -71,6 +72,7 @@ class Session:
         except LocalError as error:
             _log.error("[account=%s] the DHT node cannot start: %s", account.id, error)
             account.set_state(State.ERROR_NETWORK)
+            account.tasks.spawn(self._start_again(), "start again")
             return
         if account.session is not self:
             return
@@ -95,6 +97,12 @@ class Session:
         await self._serve_proxy()
         self._unsubscribe.append(self._lease.on_status(self._status_changed))
         self._status_changed(self._lease.status)
+
+    async def _start_again(self) -> None:
+        """The port may become free, or the network come."""
+        await asyncio.sleep(_START_RETRY)
+        if self._account.session is self:
+            await self._account.register()
 
     async def close(self) -> None:
         """Leaves: nothing of the account is listened to, put or connected any more."""

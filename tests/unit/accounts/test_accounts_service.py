@@ -349,3 +349,35 @@ class TestMigration:
         assert account.state is State.REGISTERED
         assert account.details["Account.alias"] == "survivor"
         await again.accounts.close()
+
+
+class TestPool:
+    async def test_taken_port_is_told_and_tried_again(self, tmp_path: Path) -> None:
+        import socket
+
+        from jamid.accounts.certificate_store import CertificateStore
+        from jamid.accounts.details import JAMI, AccountDetails
+        from jamid.accounts.dht_pool import DhtPool
+        from jamid.core.clock import SystemClock
+        from jamid.core.errors import LocalError
+        from jamid.core.events import Events
+        from jamid.core.generations import BOTH
+
+        pool = DhtPool(tmp_path, CertificateStore(tmp_path, Events()), SystemClock(), BOTH)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken, socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as taken6:
+            taken.bind(("0.0.0.0", 0))
+            port = taken.getsockname()[1]
+            taken6.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            taken6.bind(("::", port))
+            lease = pool.lease(AccountDetails(JAMI, {"DHT.port": str(port), "Account.hostname": ""}), None)
+            with pytest.raises(LocalError, match=str(port)):
+                await lease.start()
+        await lease.start()
+        assert lease.port == port
+        shared = pool.lease(AccountDetails(JAMI, {"DHT.port": str(port), "Account.hostname": ""}), None)
+        await shared.start()
+        assert shared.port == port
+        await lease.close()
+        assert shared.port == port
+        await shared.close()
+        await pool.close()
