@@ -98,7 +98,7 @@ async def test_media_tone_and_recording_with_a_real_peer(lab: Lab) -> None:
     assert share_of(real[loud[-1] - 3 * 48000 : loud[-1]], 440) > 0.95
     # The real daemon's noise suppression takes a steady tone for noise: most of it goes, what is left is the tone.
     ours = _read(heard_by_us)
-    assert share_of(ours[-4 * 48000 : -48000], 880) > 0.9
+    assert share_of(ours[-4 * 48000 : -48000], 880) > 0.8
 
     from jamid.media.sources import decode_file
 
