@@ -25,9 +25,11 @@ class Message:
     id: str
     body: dict[str, str]
     linearized_parent: str = ""
-    reactions: list[dict[str, str]] = field(default_factory=list)
-    editions: list[dict[str, str]] = field(default_factory=list)
-    status: dict[str, int] = field(default_factory=dict)
+    reactions: tuple[dict[str, str], ...] = ()
+    editions: tuple[dict[str, str], ...] = ()
+    """earlier versions, newest first"""
+    status: Mapping[str, int] = field(default_factory=dict)
+    """shared among messages: replaced, never changed"""
     version: str = ""
     """the commit that brought the present text"""
 
@@ -100,6 +102,7 @@ class History:
         """reaction commit -> message it is on"""
         self.progress: dict[str, tuple[str, str]] = {}
         """member -> newest commit fetched, newest commit read"""
+        self._shared: dict[tuple[tuple[str, int], ...], Mapping[str, int]] = {}
         self._reached: dict[str, int] = {}
         """member -> status of everything that is loaded from here on downwards"""
 
@@ -136,7 +139,7 @@ class History:
         if target := body.get("edit"):
             return self._edit(target, body)
         message = Message(commit, body, newest)
-        message.status = {**dict.fromkeys(self.progress, SENDING), message.author: READ}
+        message.status = self._share({**dict.fromkeys(self.progress, SENDING), message.author: READ})
         self._messages.appendleft(message)
         self._by_id[commit] = message
         self._anchor[commit] = commit
@@ -163,8 +166,8 @@ class History:
             self._pending_edits.setdefault(target, []).append(body)
             return None
         message = Message(commit, body)
-        message.status = {member: self._reached.get(member, SENDING) for member in self.progress}
-        message.status[message.author] = READ
+        reached = {member: self._reached.get(member, SENDING) for member in self.progress}
+        message.status = self._share({**reached, message.author: READ})
         if self._messages:
             self._messages[-1].linearized_parent = commit
         self._messages.append(message)
@@ -197,11 +200,15 @@ class History:
             if not reached:
                 continue
             if message.status.get(member, 0) < status:
-                message.status[member] = status
+                message.status = self._share({**message.status, member: status})
                 raised.append(message)
             elif message.author != member:
                 break
         return raised
+
+    def _share(self, status: dict[str, int]) -> Mapping[str, int]:
+        """One object for all messages of the same status: there are few different ones and many messages."""
+        return self._shared.setdefault(tuple(sorted(status.items())), status)
 
     # -- folding --
 
@@ -210,7 +217,7 @@ class History:
         if message is None:
             self._pending_reactions.setdefault(target, []).insert(0, body)
             return []
-        message.reactions.append(body)
+        message.reactions += (body,)
         self._reactions[body["id"]] = target
         return [Reacted(target, body)]
 
@@ -230,11 +237,11 @@ class History:
         del self._reactions[reaction]
         message = self._by_id[target]
         removed = [item for item in message.reactions if item["id"] == reaction]
-        message.reactions = [item for item in message.reactions if item["id"] != reaction]
+        message.reactions = tuple(item for item in message.reactions if item["id"] != reaction)
         changes: list[Change] = [Unreacted(target, reaction)]
         if removed:
             # Clients of 17 are also told of the reaction's own commit; they ignore ids they do not show.
-            gone = Message(reaction, {**removed[0], "body": ""}, version=body["id"], editions=[removed[0]])
+            gone = Message(reaction, {**removed[0], "body": ""}, version=body["id"], editions=(removed[0],))
             changes.append(Updated(gone))
         return changes
 
@@ -243,7 +250,7 @@ class History:
         for reaction in reversed(self._pending_reactions.pop(message.id, [])):
             if reaction["author"] and any(edit.get("body", "") == "" for edit in self._pending_edits.pop(reaction["id"], ())):
                 continue
-            message.reactions.append(reaction)
+            message.reactions += (reaction,)
             self._reactions[reaction["id"]] = message.id
             changes.append(Reacted(message.id, reaction))
         edits = self._pending_edits.pop(message.id, [])
@@ -256,7 +263,7 @@ class History:
 
 def _apply_edit(message: Message, body: Mapping[str, str], *, keep_reactions: bool = False) -> None:
     previous = {**message.body, "id": message.version}
-    message.editions.insert(0, previous)
+    message.editions = (previous, *message.editions)
     if message.body.get("type") == message_maps.FILE:
         message.body["tid"] = body.get("tid", "")
         if not message.body["tid"]:
@@ -264,5 +271,5 @@ def _apply_edit(message: Message, body: Mapping[str, str], *, keep_reactions: bo
     else:
         message.body["body"] = body.get("body", "")
         if not message.body["body"] and not keep_reactions:
-            message.reactions.clear()
+            message.reactions = ()
     message.version = body["id"]

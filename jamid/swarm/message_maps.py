@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -28,8 +29,9 @@ def message_map(commit: Commit, author: str, linearized_parent: str = "") -> dic
     merge = len(commit.parents) > 1
     if not content and not merge:
         return None
-    fields = {str(key): text for key, value in content.items() if (text := _text(value)) is not None}
-    fields["type"] = MERGE if merge else fields.get("type", "")
+    # Thousands of these may be kept: keys and types are the same few strings in all of them.
+    fields = {sys.intern(key): text for key, value in content.items() if (text := _text(value)) is not None}
+    fields["type"] = MERGE if merge else sys.intern(fields.get("type", ""))
     if fields["type"] == FILE:
         fields["fileId"] = file_id(commit.id, fields.get("tid", ""), fields.get("displayName", ""))
     fields["id"] = commit.id
