@@ -15,6 +15,8 @@ from jamid.dht.wire import ZERO_ID, ErrorReply, Reply
 
 ATTEMPTS: Final = 3
 RESPONSE_TIME: Final = 1.0
+FIRST_RESPONSE_TIME: Final = 0.35
+"""Before the second attempt: a search must not wait a second for each node behind a NAT; few round trips take longer."""
 _JITTER: Final = 0.25
 
 
@@ -126,7 +128,8 @@ class Requests:
         pending.attempts += 1
         pending.sent = now
         reachable = self._network.send(pending.packets, pending.node.address)
-        wait = (RESPONSE_TIME + self._rng.random() * _JITTER) * (1 << (pending.attempts - 1)) if reachable else 0.0
+        usual = FIRST_RESPONSE_TIME if pending.attempts == 1 else RESPONSE_TIME * (1 << (pending.attempts - 1))
+        wait = usual + self._rng.random() * _JITTER * pending.attempts if reachable else 0.0
         if not reachable:
             pending.attempts = ATTEMPTS
         pending.timer = self._timers.call_at(now + wait, self._unanswered, pending)
