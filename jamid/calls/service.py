@@ -52,6 +52,8 @@ class Calls:
         self._dialing: dict[str, Dialing] = {}
         self._ringing: dict[str, Ringing] = {}
         self._current = ""
+        self._closing: set[Call] = set()
+        self._closed = False
         self._tasks = Tasks("calls")
         self.on_ended: list[Callable[[Call], None]] = []
         """called with every call that has ended"""
@@ -65,10 +67,10 @@ class Calls:
 
     async def close(self) -> None:
         """Hangs up every call."""
-        calls = list(self._calls.values())
-        for call in calls:
+        self._closed = True
+        for call in tuple(self._calls.values()):
             call.hang_up()
-        await asyncio.gather(*(call.close() for call in calls))
+        await asyncio.gather(*(call.close() for call in tuple(self._closing)))
         await self._tasks.close()
 
     def __len__(self) -> int:
@@ -80,7 +82,7 @@ class Calls:
         account = self._accounts.find(account_id)
         wanted = _supported(from_maps(media))
         text = target.strip().strip("<>").partition(";")[0]
-        if account is None or not text or account.sip is None:
+        if account is None or not text or account.sip is None or self._closed:
             return ""
         if text.startswith(("swarm:", "rdv:")):
             return self.group.place(account, text, wanted) if self.group is not None else ""
@@ -256,6 +258,9 @@ class Calls:
         return call_id
 
     def _received(self, account: CallAccount, exchange: SipExchange, session: InviteSession) -> None:
+        if self._closed:
+            session.reject(480)
+            return
         offer = admit(account, exchange, session, self._calls.values())
         if offer is None:
             return
@@ -320,7 +325,12 @@ class Calls:
         _log.info("[account=%s call=%s] over: %s", call.account.id, call.id, ending.value)
         for tell in self.on_ended:
             tell(call)
-        self._tasks.spawn(call.close(), f"close {call.id}")
+        self._closing.add(call)
+        self._tasks.spawn(self._close(call), f"close {call.id}")
+
+    async def _close(self, call: Call) -> None:
+        await call.close()
+        self._closing.discard(call)
 
 
 def _supported(media: Sequence[MediaAttribute]) -> list[MediaAttribute]:

@@ -125,11 +125,24 @@ def test_a_peer_gone_mad_harms_no_other_call(sdps: list[bytes], bodies: list[byt
 
 
 async def meet_a_mad_peer(sdps: list[bytes], bodies: list[bytes]) -> None:
+    FakeIce.everyone.clear()
     lab = Lab()
+    try:
+        await _meet(lab, sdps, bodies)
+    finally:
+        await lab.close()
+    assert not any(node.calls.ids("") for node in lab.nodes)
+    assert not FakeIce.everyone
+
+
+async def _meet(lab: Lab, sdps: list[bytes], bodies: list[bytes]) -> None:
     a, b, c = lab.add("a", "a"), lab.add("b", "b"), lab.add("c", "c")
     call = c.place(b)
-    await asyncio.sleep(0.01)
+    while not b.calls.ids(""):
+        await asyncio.sleep(0.001)
     b.calls.accept(b.account.id, b.incoming)
+    while not c.calls.find(call).current:
+        await asyncio.sleep(0.001)
     assert a.account.sip is not None
     exchange = await a.account.sip.get(b.account.device_id)
     send = exchange._transport.send
@@ -158,6 +171,3 @@ async def meet_a_mad_peer(sdps: list[bytes], bodies: list[bytes]) -> None:
     await asyncio.sleep(0.01)
     assert c.calls.find(call).word == "CURRENT"
     assert b.of(IncomingCallWithMedia)
-    await lab.close()
-    assert not b.calls.ids("")
-    assert not FakeIce.everyone

@@ -359,6 +359,7 @@ class Lab:
 
 @pytest.fixture
 async def lab() -> AsyncIterator[Lab]:
+    FakeIce.everyone.clear()
     lab = Lab()
     yield lab
     await lab.close()
