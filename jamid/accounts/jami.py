@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import Path
@@ -59,6 +60,9 @@ class JamiAccount(Account):
         self.identity: Identity | None = None
         self.receipt: Receipt | None = None
         self.session: Session | None = None
+        self._changing = asyncio.Lock()
+        """held while the account goes online or offline, which callers ask for as they please"""
+        self._closed = False
         self.peers = PeerFinder(account_id, environment.certificates, environment.clock)
         self.contacts = ContactBook(self)
         self.devices = OwnDevices(self)
@@ -182,26 +186,25 @@ class JamiAccount(Account):
 
     async def register(self) -> None:
         """Goes online when enabled; called again it starts anew."""
-        if self.identity is None or self.state in (State.INITIALIZING, State.ERROR_NEED_MIGRATION):
-            return
-        if self.session is not None:
+        async with self._changing:
+            if self.identity is None or self._closed or self.state in (State.INITIALIZING, State.ERROR_NEED_MIGRATION):
+                return
             await self._end_session()
-        proxy = await self.proxy.choose()
-        if not self.enabled or self.session is not None:
-            if self.session is None:
+            if not self.enabled:
                 self.set_state(State.UNREGISTERED)
-            return
-        session = Session(self, proxy)
-        self.session = session
-        self.peers.dht = session.dht
-        self.set_state(State.TRYING)
-        await session.start()
+                return
+            session = Session(self, await self.proxy.choose())
+            self.session = session
+            self.peers.dht = session.dht
+            self.set_state(State.TRYING)
+            await session.start()
 
     async def unregister(self) -> None:
         """Goes offline."""
-        await self._end_session()
-        if self.identity is not None:
-            self.set_state(State.UNREGISTERED)
+        async with self._changing:
+            await self._end_session()
+            if self.identity is not None and self.state is not State.ERROR_NEED_MIGRATION:
+                self.set_state(State.UNREGISTERED)
 
     async def apply_details(self, values: Mapping[str, str]) -> bool:
         """Takes over details, saves, re-registers, and publishes the signals of a change; nothing when nothing changes."""
@@ -211,9 +214,8 @@ class JamiAccount(Account):
         given.pop("Account.username", None)
         if not await super().apply_details(given):
             return False
-        await self._end_session()
+        await self.unregister()
         if self.identity is not None:
-            self.set_state(State.UNREGISTERED)
             if self.details["Account.deviceName"] != name:
                 await self.devices.name_this(self.device_name)
                 self.devices.contacts_changed()
@@ -231,8 +233,10 @@ class JamiAccount(Account):
     async def close(self) -> None:
         for unsubscribe in self._unsubscribe:
             unsubscribe()
+        self._closed = True
         await self.messages.close()
-        await self._end_session()
+        async with self._changing:
+            await self._end_session()
         await self.tasks.close()
         await self.manager.close()
         self.certificates.remove_account(self.id)

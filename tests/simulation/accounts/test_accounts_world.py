@@ -404,3 +404,19 @@ class TestHostilePeers:
         memory.certificates = hidden
         await settle(0.5)
         assert [uri for uri, _ in b.contacts.pending.items()] == [a.uri]
+
+
+async def test_any_storm_of_orders_ends_in_the_last_state(one: Machine) -> None:
+    account = await one.account()
+    orders = []
+    for number in range(12):
+        orders.append(one.accounts.send_register(account.id, bool(number % 2)))
+        orders.append(one.accounts.set_details(account.id, {"Account.alias": str(number)}))
+    await asyncio.gather(*orders)
+    await one.accounts.send_register(account.id, True)
+    await settle()
+    assert account.state is State.REGISTERED
+    await one.accounts.send_register(account.id, False)
+    await settle()
+    assert account.state is State.UNREGISTERED
+    assert account.session is None
