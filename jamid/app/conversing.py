@@ -24,6 +24,7 @@ from jamid.accounts.seams import SyncParts
 from jamid.accounts.service import Accounts
 from jamid.core.errors import JamidError
 from jamid.core.events import Events
+from jamid.core.generations import Generation
 from jamid.core.tasks import Tasks
 from jamid.crypto.certificates import Certificate
 from jamid.crypto.identity import Identity
@@ -78,6 +79,10 @@ class ConversingAccount:
 
     def flag(self, detail: str) -> bool:
         return self._account.details.flag(detail)
+
+    @property
+    def generations(self) -> frozenset[Generation]:
+        return self._account.generations
 
     def now_ms(self) -> int:
         return self._account.now_ms()
@@ -194,7 +199,7 @@ class Conversing:
         self._conversations.adopt_archive(account_id, conversations, requests)
 
     def sync_parts(self, account_id: str, device_id: str) -> Sequence[SyncParts]:
-        return [_sync_parts(parts) for parts in self._conversations.sync_parts(account_id)]
+        return [_sync_parts(parts) for parts in self._conversations.sync_parts(account_id, device_id)]
 
     def sync_received(self, account_id: str, device_id: str, parts: SyncParts) -> None:
         given = {

@@ -11,7 +11,7 @@ from jamid.core.clock import Clock
 from jamid.core.errors import JamidError, NotFoundError, RemoteError
 from jamid.core.signals import ConversationReady, ConversationRemoved
 from jamid.core.tasks import Tasks, in_thread
-from jamid.swarm import authoring, instant
+from jamid.swarm import authoring, generations, instant
 from jamid.swarm.authoring import Author
 from jamid.swarm.cloning import Cloner
 from jamid.swarm.commits import Commit
@@ -96,7 +96,8 @@ class AccountConversations:
             return
         links.handle("git", self.server)
         links.handle("data-transfer", self.transfers)
-        links.handle("swarm", self.routing)
+        if generations.routes(self.home.generations):
+            links.handle("swarm", self.routing)
         # The connections of the account do not outlive its registration, and those of the last one do not count any more.
         self.channels.close()
         for conversation in self._conversations.values():
@@ -259,7 +260,8 @@ class AccountConversations:
 
     def _look_again(self, conversation: Conversation, device: str) -> None:
         """Devices of the older generation, which know no routing, may be unable to tell us of all they have."""
-        if not conversation.info.is_removed and not self.routing.knows(conversation.id, device):
+        routing = self.routing.knows(conversation.id, device)
+        if not conversation.info.is_removed and generations.may_lose_notifications(routing=routing):
             self.puller.look_later(conversation, device)
 
     # -- peers --

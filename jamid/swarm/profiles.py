@@ -15,6 +15,7 @@ from jamid.core.files import read_if_present, write_atomically
 from jamid.core.generations import Generation
 from jamid.core.signals import ProfileReceived
 from jamid.core.tasks import in_thread
+from jamid.swarm import generations
 from jamid.swarm.members import ADMIN, INVITED, MEMBER
 from jamid.swarm.rules import ONE_TO_ONE
 
@@ -29,7 +30,6 @@ _OWN = re.compile(r"data-transfer://profile\.vcf(?:\?.*)?")
 _PUSH = re.compile(r"data-transfer://([0-9a-f]{40})/([0-9a-f]{64})/profile\.vcf(?:\?.*)?")
 _ASK = re.compile(r"data-transfer://([0-9a-f]{40})/profile/([0-9a-f]{40})\.vcf(?:\?.*)?")
 _SECONDS: Final = 30.0
-_FILE_CLOCK: Final = 6_437_664_000
 
 
 class Profiles:
@@ -156,10 +156,9 @@ class Profiles:
         certificate = await home.certificate_of(peer.device_id)
         if certificate is None:
             return
-        name = f"data-transfer://{conversation.id}/{home.device_id}/profile.vcf"
-        if peer.generation is Generation.G17:
-            modified = int((await in_thread(home.profile_path(home.uri).stat)).st_mtime)
-            name += f"?sha3={digest}&modified={(modified - _FILE_CLOCK) % (1 << 64)}"
+        modified = int((await in_thread(home.profile_path(home.uri).stat)).st_mtime)
+        generation = Generation.G17 if self._account.routing.knows(conversation.id, peer.device_id) else peer.generation
+        name = generations.profile_channel(conversation.id, home.device_id, generation, digest, modified)
         try:
             channel = await home.links.open(certificate, name, only_existing=True)
         except (ConnectionError, TimeoutError, JamidError) as error:

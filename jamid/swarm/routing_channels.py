@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jamid.core.errors import JamidError, RemoteError
 from jamid.core.generations import Generation
+from jamid.swarm import generations
 from jamid.swarm.members import ADMIN, INVITED, MEMBER
 from jamid.swarm.routing import Find, MessageReader, RoutingTable, write_find, write_found
 
@@ -55,11 +56,12 @@ class Routing:
 
     def conversation_ready(self, conversation: Conversation, device: str) -> None:
         """A conversation was cloned from DEVICE: a channel to it begins the table."""
-        self._open(conversation, device)
+        if generations.routes(self._account.home.generations):
+            self._open(conversation, device)
 
     def peer_connected(self, conversation: Conversation, peer: PeerDevice) -> None:
         """A connection with a member's device stands."""
-        if peer.generation is not Generation.G13:
+        if peer.generation is not Generation.G13 and generations.routes(self._account.home.generations):
             self._open(conversation, peer.device_id)
 
     def disconnected(self, device: str) -> None:

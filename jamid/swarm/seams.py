@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -85,6 +85,11 @@ class Home(Protocol):
     @property
     def links(self) -> Links | None:
         """None while the account is offline."""
+        ...
+
+    @property
+    def generations(self) -> Set[Generation]:
+        """Those of whose peers are spoken to."""
         ...
 
     def flag(self, detail: str) -> bool:

@@ -17,7 +17,7 @@ from jamid.core.events import Events
 from jamid.core.identifiers import bare_uri
 from jamid.core.signals import ConversationPreferencesUpdated, MessagesFound, OnConversationError
 from jamid.core.tasks import Tasks, in_thread
-from jamid.swarm import instant, message_maps
+from jamid.swarm import generations, instant, message_maps
 from jamid.swarm.account import AccountConversations
 from jamid.swarm.commits import Commit
 from jamid.swarm.conversation import Built, Conversation
@@ -165,10 +165,10 @@ class Conversations:
         account = self._accounts.get(account_id)
         return account is not None and any(uri in info.members for info in account.infos.values() if not info.is_removed)
 
-    def sync_parts(self, account_id: str) -> Iterable[Mapping[str, Mapping[str, Any]]]:
+    def sync_parts(self, account_id: str, device_id: str) -> Iterable[Mapping[str, Mapping[str, Any]]]:
         """All that another device of the account should know, in small parts."""
         account = self._accounts.get(account_id)
-        return list(account.syncing.everything()) if account is not None else []
+        return list(account.syncing.everything(device_id)) if account is not None else []
 
     def sync_received(self, account_id: str, device_id: str, parts: Mapping[str, Mapping[str, Any]]) -> None:
         """What another device of the account told."""
@@ -247,7 +247,7 @@ class Conversations:
         modified = max(int(self._clock.time()), changed + 1)
         await in_thread(conversation.store.write_preferences, conversation_id, merged, modified)
         self._events.publish(ConversationPreferencesUpdated(account_id, conversation_id, merged))
-        await conversation.home.sync({"preferences": {conversation_id: {**merged, "lastModified": str(modified)}}})
+        await self._accounts[account_id].syncing.tell_preferences(conversation, merged, modified)
 
     def add_conversation_member(self, account_id: str, conversation_id: str, uri: str) -> None:
         if conversation := self._find(account_id, conversation_id):
@@ -481,7 +481,7 @@ class Conversations:
                 return None
             if edited["type"] == message_maps.FILE and edited.get("tid"):
                 return (message_maps.file_deletion(target), {}) if not body else None
-            return (message_maps.edition(body, target), {}) if edited["type"] == message_maps.TEXT else None
+            return (generations.edition(body, target), {}) if edited["type"] == message_maps.TEXT else None
 
         def remove_file(commit: Commit) -> None:
             if commit.json().get("type") == message_maps.FILE:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from jamid.core.errors import JamidError
 from jamid.core.signals import ConversationPreferencesUpdated, ConversationRemoved
 from jamid.core.tasks import in_thread
-from jamid.swarm import records
+from jamid.swarm import generations, records
 from jamid.swarm.records import ConversationInfo, read_infos
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ Parts = Mapping[str, Mapping[str, Any]]
 
 _FRAME: Final = 48 * 1024
 """Bytes of one part in one message: 13.7 loses messages that do not fit into a frame of 64 KiB."""
-_FILE_CLOCK: Final = 6_437_664_000
-"""Seconds from 1970 to the epoch of the file clock by which 17 dates preferences on Linux."""
 
 
 class Syncing:
@@ -32,6 +30,8 @@ class Syncing:
 
     def __init__(self, account: AccountConversations) -> None:
         self._account = account
+        self._file_clocks: set[str] = set()
+        """our devices of 17, which date preferences by another clock"""
 
     # -- telling --
 
@@ -43,8 +43,13 @@ class Syncing:
         """We have read something."""
         await self._account.home.sync({"status": {conversation.id: conversation.statuses.to_map()}})
 
-    def everything(self) -> Iterator[dict[str, dict[str, Any]]]:
-        """All there is to know, in parts small enough for one frame each. Blocks for reading preferences."""
+    async def tell_preferences(self, conversation: Conversation, values: Mapping[str, str], modified: int) -> None:
+        """Preferences changed. A device of 13.7 takes the newer clock's times for new, one of 17 the older one's for old."""
+        last = generations.last_modified(modified, file_clock=bool(self._file_clocks))
+        await self._account.home.sync({"preferences": {conversation.id: {**values, "lastModified": last}}})
+
+    def everything(self, device: str) -> Iterator[dict[str, dict[str, Any]]]:
+        """All that DEVICE should know, in parts small enough for one frame each. Blocks for reading preferences."""
         account = self._account
         yield from _chunks("conversations", {info.id: info.to_map() for info in account.infos.values()})
         yield from _chunks("requests", account.requests.to_map())
@@ -55,7 +60,8 @@ class Syncing:
                 continue
             values, modified = account.store.read_preferences(info.id)
             if values:
-                preferences[info.id] = {**values, "lastModified": str(modified)}
+                last = generations.last_modified(modified, file_clock=device in self._file_clocks)
+                preferences[info.id] = {**values, "lastModified": last}
             known = account.store.read_status(info.id)
             if known:
                 statuses[info.id] = {uri: status.to_map() for uri, status in known.items()}
@@ -72,7 +78,7 @@ class Syncing:
             except JamidError as error:
                 _log.warning("[account=%s] conversation %s of our other device: %s", self._account.home.id, info.id[:8], error)
         await self._account.requests.merge(parts.get("requests"), self._account.infos)
-        await self._preferences(parts.get("preferences"))
+        await self._preferences(device, parts.get("preferences"))
         status = parts.get("status")
         for conversation_id, data in (status or {}).items():
             conversation = self._account.find(conversation_id) if isinstance(conversation_id, str) else None
@@ -111,26 +117,21 @@ class Syncing:
         elif conversation is not None:
             account.puller.pull(conversation, device)
 
-    async def _preferences(self, data: Any) -> None:
+    async def _preferences(self, device: str, data: Any) -> None:
         account = self._account
         for conversation_id, values in (data or {}).items():
             if not isinstance(conversation_id, str) or account.find(conversation_id) is None:
                 continue
             given = records.string_map(values)
-            modified = unix_time(given.pop("lastModified", "0"))
+            last = given.pop("lastModified", "0")
+            if generations.is_file_clock(last):
+                self._file_clocks.add(device)
+            modified = generations.unix_time(last)
             ours, known = await in_thread(account.store.read_preferences, conversation_id)
             # Of two changes within a second all devices keep the same one.
             if modified > known or (modified == known and sorted(given.items()) > sorted(ours.items())):
                 await in_thread(account.store.write_preferences, conversation_id, given, modified)
                 account.publish(ConversationPreferencesUpdated(account.home.id, conversation_id, given))
-
-
-def unix_time(text: str) -> int:
-    """A `lastModified` in either clock as unix seconds; 0 for what is none."""
-    if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        return 0
-    value = int(text)
-    return value - (1 << 64) + _FILE_CLOCK if value >= 1 << 63 else value
 
 
 def _chunks(part: str, entries: Mapping[str, Any]) -> Iterator[dict[str, dict[str, Any]]]:

@@ -13,12 +13,12 @@ from jamid.core.errors import RemoteError
 from jamid.swarm import instant, records
 from jamid.swarm.commits import parse_commit, parse_message
 from jamid.swarm.fetch_pack import FetchPack, Step
+from jamid.swarm.generations import unix_time
 from jamid.swarm.objects import parse_tree
 from jamid.swarm.packs import apply_delta, read_bundle, read_pack
 from jamid.swarm.pktline import PktReader
 from jamid.swarm.profile import parse_profile
 from jamid.swarm.routing import MessageReader
-from jamid.swarm.syncing import unix_time
 from jamid.swarm.upload_pack import UploadPack
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "vectors" / "swarm"))

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from jamid.core.clock import SystemClock
 from jamid.core.events import Events
-from jamid.core.generations import Generation
+from jamid.core.generations import BOTH, Generation
 from jamid.core.signals import Signal
 from jamid.crypto.certificates import Certificate, create_account_certificate, create_ca, create_device_certificate
 from jamid.crypto.identity import Identity
@@ -143,6 +143,10 @@ class FakeHome:
         self.signals: list[Signal] = []
         self.events.subscribe(Signal, self.signals.append)
         self.conversations = Conversations(self.events, SystemClock())
+
+    @property
+    def generations(self) -> frozenset[Generation]:
+        return BOTH
 
     def flag(self, detail: str) -> bool:
         return True

@@ -212,7 +212,7 @@ async def test_a_second_device_gets_everything(tmp_path: Path) -> None:
         a.conversations.send_message(a.id, conversation, "before", "", 0)
         await b.wait(lambda: texts(b))
         second = await w.add(1, 1)
-        for parts in a.conversations.sync_parts(a.id):
+        for parts in a.conversations.sync_parts(a.id, second.device_id):
             second.conversations.sync_received(second.id, a.device_id, parts)
         await second.wait(lambda: second.of(ConversationReady))
         second.conversations.send_message(second.id, conversation, "from the second", "", 0)

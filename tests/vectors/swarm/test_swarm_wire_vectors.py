@@ -15,11 +15,11 @@ from swarm_bundles import load, recorded
 
 from jamid.swarm import instant, records
 from jamid.swarm.fetch_pack import FetchPack, Step
+from jamid.swarm.generations import unix_time
 from jamid.swarm.history import History
 from jamid.swarm.packs import read_pack
 from jamid.swarm.pktline import PktReader
 from jamid.swarm.routing import Find, Found, MessageReader, write_find, write_found
-from jamid.swarm.syncing import unix_time
 from jamid.swarm.upload_pack import Advertise, Negotiate, SendPack, UploadPack, UpToDate
 
 GENERATIONS = ("gen13", "gen17")
