@@ -56,6 +56,8 @@ class Messages:
         self._outbox = Outbox()
         self._seen = SeenTokens()
         self._save_planned = False
+        self._outbox_changed = False
+        self._seen_changed = False
         self._received: deque[tuple[str, dict[str, str], int]] = deque(maxlen=limits.LAST_MESSAGES)
 
     async def load(self) -> None:
@@ -67,8 +69,7 @@ class Messages:
 
     async def close(self) -> None:
         self.channels.close()
-        if self._save_planned:
-            await self._save()
+        await self._save()
 
     # -- sending --
 
@@ -81,9 +82,10 @@ class Messages:
             return 0
         message = OutgoingMessage(new_53_bit_id(), uri, dict(payloads))
         self._outbox.add(message)
-        if not only_connected:
-            await self._save()
+        self._outbox_changed = True
         self._account.tasks.spawn(self._attempt(message, only_connected=only_connected), "send")
+        if not only_connected and not _QUIET & payloads.keys():
+            await self._save()
         return message.token
 
     async def send_to_device(self, device: Certificate, mime: str, text: str, *, only_connected: bool = False) -> bool:
@@ -137,6 +139,7 @@ class Messages:
         """A message from a device of URI, however it came; False when it came before. MESSAGE_ID is what frontends are told."""
         if not self._seen.add(token, int(self._account.clock.time())):
             return False
+        self._seen_changed = True
         self._plan_save()
         if self._account.contacts.contacts.is_banned(uri):
             return True
@@ -243,6 +246,7 @@ class Messages:
     def _set_status(self, message: OutgoingMessage, status: MessageStatus, *, quiet: bool = False) -> None:
         told = message.status.told
         message.status = status
+        self._outbox_changed = True
         self._plan_save()
         if quiet or (status.told == told and status is not MessageStatus.SENDING) or _QUIET & message.payloads.keys():
             return
@@ -260,8 +264,13 @@ class Messages:
     async def _save(self) -> None:
         self._save_planned = False
         files = self._account.files
+        outbox, self._outbox_changed = self._outbox_changed, False
+        seen, self._seen_changed = self._seen_changed, False
         try:
-            await in_thread(write_atomically, files.cache / "messages", self._outbox.to_bytes())
-            await in_thread(write_atomically, files.cache / "treatedImMessages", self._seen.to_bytes())
+            if outbox:
+                await in_thread(write_atomically, files.cache / "messages", self._outbox.to_bytes())
+            if seen:
+                await in_thread(write_atomically, files.cache / "treatedImMessages", self._seen.to_bytes())
         except LocalError as error:
+            self._outbox_changed, self._seen_changed = outbox, seen
             _log.error("[account=%s] messages that wait are not saved: %s", self._account.id, error)

@@ -103,6 +103,8 @@ async def test_our_archive_opens_there_and_a_device_can_be_revoked(lab: Lab) -> 
     assert await ours.configuration.changeAccountPassword(account_a, "", "s3cret") is True
     assert await ours.configuration.changeAccountPassword(account_a, "wrong", "other") is False
     assert await ours.configuration.exportToFile(account_a, file, "wrong") is False
+    assert await ours.configuration.exportToFile(account_a, file, "", "s3cret") is False
+    assert await ours.configuration.exportToFile(account_a, file, "password", "s3cret") is True
     assert await ours.configuration.exportToFile(account_a, file, "s3cret") is True
     account_b = await real.configuration.addAccount(details(lab) | {"Account.archivePath": file, "Account.archivePassword": "s3cret"})
     await real.announced(account_b)
@@ -110,8 +112,11 @@ async def test_our_archive_opens_there_and_a_device_can_be_revoked(lab: Lab) -> 
     await ours.signal("knownDevicesChanged", lambda account, devices: len(devices) == 2, 20)
 
     device_b = (await real.configuration.getVolatileAccountDetails(account_b))["Account.deviceID"]
+    await ours.configuration.revokeDevice(account_a, device_b, "password", "wrong")
+    assert await ours.signal("deviceRevocationEnded", seconds=20) == [account_a, device_b, 1]
+    since = len(ours.signals)
     await ours.configuration.revokeDevice(account_a, "s3cret", device_b)
-    assert await ours.signal("deviceRevocationEnded", seconds=20) == [account_a, device_b, 0]
+    assert await ours.signal("deviceRevocationEnded", seconds=20, since=since) == [account_a, device_b, 0]
     await asyncio.sleep(2)
     assert device_b not in await ours.configuration.getKnownRingDevices(account_a)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import msgpack
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from jamid.accounts.contacts import Change, Contact, ContactList
 from jamid.accounts.declined import DeclinedRequests
@@ -15,6 +18,7 @@ from jamid.accounts.linking_wire import LinkAddress
 from jamid.accounts.message_store import MessageStatus, Outbox, OutgoingMessage, SeenTokens
 from jamid.accounts.nearby import read_peer
 from jamid.accounts.proxies import expand
+from jamid.accounts.receipt import Announcement
 from jamid.accounts.sync_wire import DeviceSync
 from jamid.accounts.trust import Status, TrustStore, check_own_device, check_peer_device
 from jamid.accounts.trust_requests import PendingRequest, PendingRequests
@@ -202,6 +206,16 @@ class TestTrust:
         device = create_device_certificate(small_key(6).public, key, account)
         with pytest.raises(RemoteError, match="valid from"):
             check_peer_device(device, NOW)
+
+
+@pytest.mark.parametrize("bits", [512, 1024, 16384])
+def test_keys_of_insane_size_are_refused(bits: int) -> None:
+    modulus = (1 << bits) - 1 - 2 * 1234
+    native = rsa.RSAPublicNumbers(65537, modulus).public_key()
+    der = native.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    data = msgpack.packb({"dev": bytes(20), "pk": der})
+    with pytest.raises(RemoteError, match="RSA keys have|not a public key"):
+        Announcement.from_data(small_key(1).public, data)
 
 
 def test_vcards_of_all_kinds() -> None:
