@@ -214,7 +214,7 @@ def test_keys_of_insane_size_are_refused(bits: int) -> None:
     native = rsa.RSAPublicNumbers(65537, modulus).public_key()
     der = native.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
     data = msgpack.packb({"dev": bytes(20), "pk": der})
-    with pytest.raises(RemoteError, match="RSA keys have|not a public key"):
+    with pytest.raises(RemoteError, match=r"RSA keys have|not a public key"):
         Announcement.from_data(small_key(1).public, data)
 
 
