@@ -35,3 +35,12 @@ def generation_of_software(software: str) -> Generation | None:
     if software.startswith("pjnath-2.13"):
         return Generation.G17
     return None
+
+
+def keeps_spare_links(generation: Generation | None) -> bool:
+    """Whether the TCP connections that were not selected must stay open until the session ends.
+
+    13.7.0 keeps the descriptor of one that we close in its event loop, which from then on sleeps for 500 ms between looks at the network:
+    every step of every exchange would wait for that.
+    """
+    return generation is Generation.G13

@@ -14,6 +14,7 @@ from jamid.core.tasks import Tasks
 from jamid.net import candidates, ice_agent
 from jamid.net.addresses import local_addresses
 from jamid.net.candidates import Blob, Candidate, Credentials, Kind, TcpType
+from jamid.net.generations import generation_of_software, keeps_spare_links
 from jamid.net.ice_agent import IceTcpAgent
 from jamid.net.links import EarlyBytes, LinkReceiver, TcpLink
 from jamid.net.listener import Listener
@@ -128,20 +129,22 @@ class IceTcpSession:
             receiver.link_closed(link, None)
 
     def close_spares(self) -> None:
-        """Gives back everything but the selected link; it is proven by TLS."""
+        """Gives back everything but the selected link, which TLS has proven, unless the peer cannot bear it."""
         self._listener.unregister(self.credentials.ufrag)
+        self._early.clear()
+        if not self._keeping_alive:
+            self._keeping_alive = True
+            self._keep_alive()
+        if keeps_spare_links(generation_of_software(self.peer_software)):
+            return
         selected = self._selected.result() if self._selected.done() and not self._selected.cancelled() else None
         for link in list(self._links):
             if link is not selected:
                 link.close()
-        self._early.clear()
         relay = self._relay
         if relay is not None and (selected is None or not selected.relayed):
             self._relay = None
             self._tasks.spawn(relay.close(), "relay")
-        if not self._keeping_alive:
-            self._keeping_alive = True
-            self._keep_alive()
 
     async def close(self) -> None:
         """Ends the session with all its connections."""

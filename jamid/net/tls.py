@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from OpenSSL import SSL
 
 from jamid.core import limits
@@ -23,6 +24,8 @@ def make_context(identity: Identity) -> SSL.Context:
     # Not 1.3 alone: only a client that also offers 1.2 sends renegotiation_info, without which both generations hang up.
     context.set_min_proto_version(SSL.TLS1_2_VERSION)
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
+    # The one group for which both generations send a key share and which they prefer as servers: no second round for the keys.
+    context.set_tmp_ecdh(ec.SECP384R1())
     context.set_options(_OPTIONS)
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
