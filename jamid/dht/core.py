@@ -264,8 +264,8 @@ class DhtCore:
         self._when_settled(start)
 
     def announce_for_others(self, key: InfoHash, value: WireValue, created: int) -> None:
-        """Hands a stored value on to the nodes that are now closest to its key."""
-        operation = PutOperation(key, value, created, False, lambda _ok: None)
+        """Hands a stored value on to those of the nodes closest to its key that lack it."""
+        operation = PutOperation(key, value, created, False, lambda _ok: None, for_others=True)
         operation.wait_for(self.searches)
         for family in self.searches:
             search = self._search(key, family)

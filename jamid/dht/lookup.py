@@ -90,6 +90,7 @@ def _send_lookups(search: Search, now: float, synced: bool) -> None:
     in_flight = sum(1 for one in first if one.lookups)
     # With the neighbourhood known nothing is gained by asking it in two halves.
     parallel = TARGET_NODES if synced else PARALLEL
+    slack = search.slack
     for one in first:
         if in_flight >= parallel:
             return
@@ -99,7 +100,7 @@ def _send_lookups(search: Search, now: float, synced: bool) -> None:
             if one.node not in running.asked:
                 _ask(search, one, running)
                 asked = True
-        if not asked and not busy and not one.synced(now):
+        if not asked and not busy and not one.synced(now + slack):
             _ask(search, one, None)
             asked = True
         if asked and not busy:
@@ -201,7 +202,10 @@ def _send_announces(search: Search, count: int, now: float) -> None:
             if announced.pending is not None:
                 continue
             if announced.acked == NEVER:
-                _put(search, one, operation, announced)
+                if operation.for_others:
+                    _probe(search, one, operation, announced)
+                else:
+                    _put(search, one, operation, announced)
             elif operation.permanent and now >= _due(search, operation, announced):
                 _probe(search, one, operation, announced)
 
@@ -235,7 +239,9 @@ def _probe(search: Search, one: SearchNode, operation: PutOperation, announced: 
         value = operation.value
         there = any(row.get(Field.ID) == value.id and _number(row.get(Field.SEQ)) >= value.seq for row in rows)
         assert one.token is not None
-        if there:
+        if there and operation.for_others:
+            acked(reply)  # its life is its owner's business
+        elif there:
             announced.pending = search.engine.refresh(one.node, search.key, value.id, one.token, acked, missing, None)
         else:
             _put(search, one, operation, announced)
@@ -296,10 +302,11 @@ def _expire(search: Search) -> None:
 def _schedule(search: Search, now: float) -> None:
     when = math.inf
     if search.busy and not search.expired:
+        slack = search.slack
         permanent = [operation for operation in search.announces.values() if operation.permanent]
         for one in search.first_nodes(TARGET_NODES):
-            if one.synced(now):
-                when = min(when, one.token_until)
+            if one.synced(now + slack):
+                when = min(when, one.token_until - slack)
             for listened in one.listened.values():
                 if listened.pending is None and listened.refresh_at > now:
                     when = min(when, listened.refresh_at)

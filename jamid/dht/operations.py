@@ -71,12 +71,16 @@ class GetOperation:
 class PutOperation:
     """A value being announced; a permanent one stays until it is cancelled."""
 
-    def __init__(self, key: InfoHash, value: WireValue, created: int | None, permanent: bool, on_done: OnDone) -> None:
+    def __init__(
+        self, key: InfoHash, value: WireValue, created: int | None, permanent: bool, on_done: OnDone, *, for_others: bool = False
+    ) -> None:
         self.key = key
         self.value = value
         self.created = created
         """Unix seconds, None = now (and always for permanent puts)"""
         self.permanent = permanent
+        self.for_others = for_others
+        """somebody else's value, for nodes that lack it"""
         self._on_done: OnDone | None = on_done
         self._waiting: set[Family] = set()
         self._ok = False

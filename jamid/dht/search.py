@@ -30,6 +30,9 @@ SEARCH_NODES: Final = 14
 LISTEN_NODES: Final = 4
 PARALLEL: Final = 4
 SYNC_LIFETIME: Final = 10 * 60.0
+WATCH_PERIOD: Final = 5 * 60.0
+"""How often the nodes of a value that must stay are looked at: at the real nodes' ten minutes, half the nodes leaving in that time
+would take all eight holders of one value in 250 with them."""
 REFILL_PERIOD: Final = 10 * 60.0
 LISTED_NODES_MAX: Final = 40
 """Bad nodes may stay between the others, up to this many in all."""
@@ -142,6 +145,11 @@ class Search:
     def busy(self) -> bool:
         """Whether anything is still to be done."""
         return bool(self.rounds or self.announces or self.subscriptions)
+
+    @property
+    def slack(self) -> float:
+        """How long before its token runs out a node is asked again."""
+        return SYNC_LIFETIME - WATCH_PERIOD if any(one.permanent for one in self.announces.values()) else 0.0
 
     def get(self, operation: GetOperation) -> None:
         """Takes in a get; values found so far by a running one are handed over."""

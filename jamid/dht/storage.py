@@ -138,7 +138,7 @@ class Storage:
         lifetime = self._types.lifetime(value)
         if shelf is not None and old is not None:
             if old.value.same_content(value):
-                self._prolong(key, shelf, old, now, permanent=permanent and source is None)
+                self._prolong(key, shelf, old, created, permanent=permanent and source is None)
                 return True
             if source is not None and not self._types.may_edit(key, old.value, value):
                 return False
@@ -293,12 +293,13 @@ class Storage:
             self._drop(key, list({stored.value.id: stored for stored in values}.values()))
         self._arm()
 
-    def _prolong(self, key: InfoHash, shelf: Shelf, stored: Stored, now: float, *, permanent: bool = False) -> None:
-        stored.created = now
+    def _prolong(self, key: InfoHash, shelf: Shelf, stored: Stored, created: float, *, permanent: bool = False) -> None:
+        """A value was put again: it lives from then on, which for a copy handed on by others is when its owner last put it."""
+        stored.created = max(stored.created, created)
         if permanent:
             stored.expires = float("inf")
         else:
-            stored.expires = max(stored.expires, now + self._types.lifetime(stored.value))
+            stored.expires = max(stored.expires, created + self._types.lifetime(stored.value))
         self._on_change(key, shelf, Change.REFRESHED, [stored.value])
 
     def _expect(self, key: InfoHash, stored: Stored) -> None:

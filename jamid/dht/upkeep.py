@@ -21,7 +21,7 @@ _QUIET_CONFIRM: Final = (60.0, 180.0)
 _EXPIRE: Final = (120.0, 360.0)
 _BUCKET_LIFETIME: Final = 10 * 60.0
 _GROWING: Final = 150.0
-_STORAGE_PERIOD: Final = 10 * 60.0
+_STORAGE_PERIOD: Final = 4 * 60.0
 _BOOTSTRAP_FIRST: Final = 10.0
 _BOOTSTRAP_MAX: Final = 120.0
 """Whoever is offline should not wait long for the network once it is back; one ping every two minutes is nothing."""
@@ -202,20 +202,22 @@ class Upkeep:
         self._schedule("storage", (_STORAGE_PERIOD, _STORAGE_PERIOD * 1.2), self._maintain_storage)
 
     def _hand_on(self, key: InfoHash, values: list[Stored], now: float) -> None:
-        """Announces values to nodes that are closer to their key; drops the key when that is none of ours any more."""
+        """The closest holders of a key see to it that the others have its values; who is not among them any more drops it.
+
+        Not the closest alone: that may be a newcomer who has nothing yet.
+        """
         core = self._core
-        distance = int.from_bytes(core.id, "big") ^ int.from_bytes(key, "big")
+        number = int.from_bytes(key, "big")
+        distance = int.from_bytes(core.id, "big") ^ number
         ours = False
         for family in core.settings.families:
             nodes = core.tables[family].closest(key, TARGET_NODES, now)
-            closer = [node for node in nodes if node.number ^ int.from_bytes(key, "big") < distance]
-            if len(nodes) < TARGET_NODES or len(closer) < TARGET_NODES:
-                ours = True
-                continue
-            for stored in values:
-                if stored.expires - now > _STORAGE_PERIOD:
-                    created = int(self._timers.wall() - (now - stored.created))
-                    core.announce_for_others(key, stored.value, created)
+            closer = sum(node.number ^ number < distance for node in nodes)
+            ours |= closer < TARGET_NODES
+            if nodes and (closer < TARGET_NODES // 2 or closer == TARGET_NODES):
+                for stored in values:
+                    if stored.expires - now > _STORAGE_PERIOD:
+                        core.announce_for_others(key, stored.value, int(self._timers.wall() - (now - stored.created)))
         if not ours:
             core.storage.drop_key(key)
 

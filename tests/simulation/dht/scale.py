@@ -29,7 +29,6 @@ class Row:
     hops: float
     hops_max: int
     seconds: float
-    packets: float
     found: float
     holders: float
 
@@ -39,15 +38,14 @@ def measure(count: int, seed: int = 1) -> Row:
     world = World(seed)
     nodes = world.grow(count)
     world.run(120)
-    hops, seconds, holders, packets, found = [], [], [], [], 0
+    hops, seconds, holders, found = [], [], [], 0
     for number in range(1, LOOK_UPS + 1):
         key = InfoHash(world.rng.randbytes(20))
         putter, getter = world.rng.choice(nodes), world.rng.choice(nodes)
         world.put(putter, key, WireValue(number, data=b"x" * 100))
-        started, sent = world.time, world.packets
+        started = world.time
         values = world.get(getter, key)
         seconds.append(world.time - started)
-        packets.append(world.packets - sent)
         found += any(value.id == number for value in values)
         hops.append(world.search(getter, key).hops)
         holders.append(sum(key in node.core.storage for node in world.closest(key)))
@@ -58,7 +56,6 @@ def measure(count: int, seed: int = 1) -> Row:
         statistics.mean(hops),
         max(hops),
         statistics.median(seconds),
-        statistics.median(packets),
         found / LOOK_UPS,
         statistics.mean(holders),
     )
@@ -67,12 +64,12 @@ def measure(count: int, seed: int = 1) -> Row:
 def table(rows: list[Row]) -> str:
     """The rows in Markdown."""
     lines = [
-        "| nodes | nodes in a table | hops, mean | hops, most | get, median | packets a get | values found | closest 8 that hold it |",
-        "|---|---|---|---|---|---|---|---|",
+        "| nodes | nodes in a table | hops, mean | hops, most | get, median | values found | closest 8 that hold it |",
+        "|---|---|---|---|---|---|---|",
     ]
     lines += [
         f"| {row.nodes:,} | {row.known:.0f} | {row.hops:.2f} | {row.hops_max} | {row.seconds * 1000:.0f} ms "
-        f"| {row.packets:.0f} | {row.found:.1%} | {row.holders:.2f} |"
+        f"| {row.found:.1%} | {row.holders:.2f} |"
         for row in rows
     ]
     return "\n".join(lines)
