@@ -26,6 +26,7 @@ def left(kind: type) -> int:
 async def test_nothing_is_left_behind(tmp_path: Path) -> None:
     dht = MemoryDht()
     a, b = await make_account("a", dht, tmp_path), await make_account("b", dht, tmp_path)
+    objects = {kind: left(kind) for kind in (Connection, IceTcpSession)}  # tests before this one may have left some
     before, tasks = descriptors(), len(asyncio.all_tasks())
     for number in range(_ROUNDS):
         channel = await a.connections.open(b.certificate, "sip")
@@ -49,10 +50,9 @@ async def test_nothing_is_left_behind(tmp_path: Path) -> None:
     del channel, served
     dht.values.clear()
     await asyncio.sleep(1.5)
-    assert descriptors() == before
+    assert descriptors() <= before
     assert len(asyncio.all_tasks()) == tasks
-    assert left(Connection) == 0
-    assert left(IceTcpSession) == 0
+    assert all(left(kind) <= count for kind, count in objects.items())
     await a.connections.close()
     await b.connections.close()
 
