@@ -5,10 +5,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from OpenSSL import SSL
 
 from jamid.core.errors import LocalError
 from jamid.core.generations import Generation
+from jamid.net import links
 from jamid.net.connection import Connection
+from jamid.net.framing import frame
 from jamid.net.links import TcpLink
 from tests.support.net.world import Account, MemoryDht, make_account
 
@@ -235,3 +238,34 @@ async def test_a_connection_that_breaks_in_its_handshake_is_tried_again(pair: Pa
     channel = await a.connections.open(b.certificate, "sip", timeout=10)
     assert broken
     assert not channel.closed
+
+
+@pytest.mark.parametrize("which", ["asking", "asked"])
+async def test_a_peer_with_tls_1_2_only(pair: Pair, which: str) -> None:
+    a, b = pair
+    older = a if which == "asking" else b
+    older.connections.context.set_max_proto_version(SSL.TLS1_2_VERSION)
+    channel = await a.connections.open(b.certificate, "test")
+    served = await b.handler.opened_channels.get()
+    await channel.write(b"x" * 300_000)
+    assert channel.connection._engine.version == "TLSv1.2"
+    received = b""
+    while len(received) < 300_000:
+        received += await served.read()
+    assert received == b"x" * 300_000
+
+
+@pytest.mark.parametrize("size", [1, 7, 19, 60_000])
+async def test_frames_may_be_cut_anywhere(pair: Pair, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    def cut(stream: bytes) -> list[bytes | memoryview]:
+        return [frame(stream[start : start + size]) for start in range(0, len(stream), size)]
+
+    monkeypatch.setattr(links, "frame_records", cut)
+    a, b = pair
+    channel = await a.connections.open(b.certificate, "test")
+    served = await b.handler.opened_channels.get()
+    await channel.write(bytes(range(256)) * 200)
+    received = b""
+    while len(received) < 256 * 200:
+        received += await served.read()
+    assert received == bytes(range(256)) * 200
