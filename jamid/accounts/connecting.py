@@ -64,7 +64,7 @@ def connect(account: JamiAccount) -> Connections:
         identity,
         session.dht,
         policy=AccountPolicy(account),
-        settings=ConnectionSettings(ice=ice, map_ports=account.details.flag("Account.upnpEnabled")),
+        settings=ConnectionSettings(ice=ice, map_ports=account.details.flag("Account.upnpEnabled"), dht_port=session.port),
         clock=account.clock,
         state_dir=account.cache_path,
         generations=account.generations,

@@ -92,7 +92,7 @@ class LinkSource:
             try:
                 archive, _ = await self._account.vault.current(payload["password"] if has_password else "")
             except JamidError:
-                await messages.send({"passwordCorrect": "false", "canRetry": "true"} if tries_left else {"canRetry": "false"})
+                await messages.send({"canRetry": "true", "passwordCorrect": "false"} if tries_left else {"canRetry": "false"})
                 continue
             text = await in_thread(archive.to_json)
             await messages.send({"accData": text.decode()})
