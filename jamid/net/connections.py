@@ -27,7 +27,6 @@ from jamid.net.port_mapping import natpmp
 from jamid.net.port_mapping.mapper import PortMapper
 from jamid.net.requests import TreatedIds
 from jamid.net.seams import Listening, PeerPolicy, RequestDht
-from jamid.net.stun import Address
 from jamid.net.tls import make_context
 from jamid.net.turn import TurnServer
 
@@ -49,6 +48,8 @@ class ConnectionSettings:
     ice: IceSettings = field(default_factory=IceSettings)
     map_ports: bool = False
     """whether a router is asked to let peers in"""
+    dht_port: int = 0
+    """the UDP port of the DHT node, which the router is then asked to let in as well; 0 when there is none"""
 
 
 @dataclass(slots=True)
@@ -97,16 +98,18 @@ class Connections:
         self._requester = Requester(self)
         self._answerer = Answerer(self)
         self._listening: list[Listening] = []
-        self._mapper: PortMapper | None = None
+        self._mappers: list[PortMapper] = []
         self._closed = False
 
     async def start(self) -> None:
         """Listens for peers' requests; raises LocalError when no socket can be bound."""
         await self.listener.start()
         if self.settings.map_ports and 4 in self.listener.ports:
-            self._mapper = PortMapper(natpmp.TCP, self.listener.ports[4])
-            self._mapper.start()
-            self.settings.ice.mapped_addresses = self._mapped_addresses
+            own = PortMapper(natpmp.TCP, self.listener.ports[4])
+            self._mappers = [own, PortMapper(natpmp.UDP, self.settings.dht_port)] if self.settings.dht_port else [own]
+            self.settings.ice.mapped_addresses = lambda: [own.external] if own.external is not None else []
+            for mapper in self._mappers:
+                mapper.start()
         self._listening = self._answerer.listen(self._requester)
 
     async def open(
@@ -163,8 +166,8 @@ class Connections:
     def connectivity_changed(self) -> None:
         """The network changed: asks every peer for a sign of life; connections without answer end after 3 s."""
         self.settings.ice.relay_memory.forget()
-        if self._mapper is not None:
-            self._mapper.connectivity_changed()
+        for mapper in self._mappers:
+            mapper.connectivity_changed()
         for connection in self._all():
             connection.ask_for_life()
 
@@ -191,8 +194,7 @@ class Connections:
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
         await self.tasks.close()
-        if self._mapper is not None:
-            await self._mapper.close()
+        await asyncio.gather(*(mapper.close() for mapper in self._mappers))
         await self.listener.close()
 
     # -- what D-Bus shows -----------------------------------------------------------------------------------------------------
@@ -358,10 +360,6 @@ class Connections:
         except TimeoutError:
             pass
         raise LocalError(f"the certificate of device {device_id} is neither known nor on the DHT")
-
-    def _mapped_addresses(self) -> list[Address]:
-        external = self._mapper.external if self._mapper is not None else None
-        return [external] if external is not None else []
 
     def _all(self) -> list[Connection]:
         return [connection for device in self._devices.values() for connection in device.connections]

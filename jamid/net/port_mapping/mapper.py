@@ -58,7 +58,7 @@ class PortMapper:
         self.mapping: Mapping | None = None
         self._protocol = protocol
         self._port = port
-        self._wanted = random.choice(_PORTS[protocol])
+        self._wanted = port  # the same number outside keeps what others see of our own packets right
         self._nonce = secrets.token_bytes(natpmp.NONCE_LENGTH)
         self._gateway: upnp.Gateway | None = None
         self._tasks = Tasks(f"map port {port}")
