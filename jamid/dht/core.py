@@ -30,7 +30,7 @@ from jamid.dht.wire import ZERO_ID, Reply, Request, Update
 
 _log = logging.getLogger(__name__)
 IDLE_SEARCH_LIFETIME: Final = 62 * 60.0
-IDLE_SEARCHES: Final = 1024
+IDLE_SEARCHES: Final = 256
 """Finished searches kept for their tokens, per family."""
 
 

@@ -37,6 +37,8 @@ _rsa_threads = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rsa")
 P = ParamSpec("P")
 R = TypeVar("R")
 _OPENED_CACHE: Final = 512
+_OPENED_BYTES: Final = 16 * 1024
+"""Larger values are opened again when they come again, rather than kept by the hundred."""
 _CERTIFICATE_CACHE: Final = 512
 
 
@@ -154,7 +156,13 @@ class Dht:
         if task is None:
             task = self._lookups[keys] = self.tasks.spawn(self._look_up(keys, ids, timeout), "certificate")
             task.add_done_callback(lambda _task: self._lookups.pop(keys, None))
-        return await asyncio.shield(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if task.cancelled() and current is not None and not current.cancelling():
+                return None  # the DHT was closed; whoever asked goes on
+            raise
 
     def known_certificate(self, key_id: InfoHash | LongId) -> Certificate | None:
         """The certificate if it is ours, was met before or is in the store."""
@@ -234,9 +242,10 @@ class Dht:
         if not value.cipher or self.is_opened(value) or self.identity is None:
             return self.opened(value)
         opened = await _rsa(unseal, value, self.identity.key)
-        self._opened[hashlib.sha1(value.cipher, usedforsecurity=False).digest()] = opened
-        if len(self._opened) > _OPENED_CACHE:
-            self._opened.popitem(last=False)
+        if len(value.cipher) <= _OPENED_BYTES:
+            self._opened[hashlib.sha1(value.cipher, usedforsecurity=False).digest()] = opened
+            if len(self._opened) > _OPENED_CACHE:
+                self._opened.popitem(last=False)
         return opened
 
     # -- inside

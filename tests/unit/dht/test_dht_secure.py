@@ -186,6 +186,26 @@ async def test_a_certificate_of_somebody_else_is_not_taken(board: Board, alice: 
     await dht.close()
 
 
+async def test_closing_ends_a_look_up_without_cancelling_who_asked(board: Board, alice: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(*_arguments: object, **_named: object) -> GetResult:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(board, "get", never)
+    dht = Dht(board)
+    look_up = asyncio.ensure_future(dht.find_certificate(alice.certificate.id))
+    await asyncio.sleep(0.01)
+    await dht.close()
+    assert await look_up is None
+
+
+async def test_large_sealed_values_open_every_time(board: Board, alice: Identity, bob: Identity) -> None:
+    await Dht(board, alice).put_encrypted(KEY, bob.key.public, Value(data=bytes(40_000)))
+    reader = Dht(board, bob)
+    for _ in range(2):
+        assert [len(value.data) for value in await reader.get(KEY)] == [40_000]
+
+
 async def test_known_certificates_are_not_searched(board: Board, alice: Identity, bob: Identity) -> None:
     class Store:
         def get(self, certificate_id: InfoHash | LongId, /) -> Certificate | None:
