@@ -10,6 +10,7 @@ import sys
 import pytest
 
 from tests.interop.lab import REPOSITORY, Lab, LabError
+from tests.support.net.networks import Network, enter, path, send
 
 pytestmark = [
     pytest.mark.interop,
@@ -51,12 +52,10 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("method", ["PCP", "NAT-PMP", "UPnP"])
-def test_a_peer_comes_in_through_the_mapped_port(lab: Lab, method: str) -> None:
-    lab.up(["d", "b"], nat=["b"])
+def start_router(lab: Lab) -> None:
+    """Gives b's router a public address and a miniupnpd."""
     lab.run("rb", "nft", _TABLES)
     lab.run("rb", "ip", "addr", "add", f"{_PUBLIC}/32", "dev", "wan")
-    lab.run("d", "ip", "route", "add", f"{_PUBLIC}/32", "via", "10.77.0.2")
     lab.run("b", "ip", "route", "add", "239.0.0.0/8", "dev", "eth0")
     configuration = lab.dir / "miniupnpd.conf"
     configuration.write_text(
@@ -64,6 +63,13 @@ def test_a_peer_comes_in_through_the_mapped_port(lab: Lab, method: str) -> None:
         "uuid=70b31e26-41d8-493e-ab7b-d8fa9c4ddc5b\nallow 1024-65535 0.0.0.0/0 1024-65535\nforce_igd_desc_v1=no\n"
     )
     lab.spawn("rb", "miniupnpd", ["/usr/sbin/miniupnpd", "-d", "-f", str(configuration), "-P", str(lab.dir / "miniupnpd.pid")])
+
+
+@pytest.mark.parametrize("method", ["PCP", "NAT-PMP", "UPnP"])
+def test_a_peer_comes_in_through_the_mapped_port(lab: Lab, method: str) -> None:
+    lab.up(["d", "b"], nat=["b"])
+    lab.run("d", "ip", "route", "add", f"{_PUBLIC}/32", "via", "10.77.0.2")
+    start_router(lab)
     command = ["ip", "netns", "exec", lab.namespace("b"), sys.executable, "-c", _MAP, method]
     environment = lab.environment("b") | {"PYTHONPATH": str(REPOSITORY)}
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment) as process:
@@ -78,3 +84,16 @@ def test_a_peer_comes_in_through_the_mapped_port(lab: Lab, method: str) -> None:
         assert process.stdout.readline() == "closed\n"
     with pytest.raises(LabError):
         lab.run("d", sys.executable, "-c", fetch)
+
+
+async def test_real_daemon_behind_a_router_reaches_us_behind_a_mapped_port(lab: Lab) -> None:
+    lab.up(["d", "a", "b"], nat=["a", "b"])
+    start_router(lab)
+    lab.run("ra", "ip", "route", "add", f"{_PUBLIC}/32", "via", "10.77.0.3")
+    lab.start_dht("d")
+    lab.start_jamid("a")
+    lab.ours("b")
+    network = Network("a port mapped at b's router", nat=("b",))
+    real, ours = await enter(lab, network, **{"Account.upnpEnabled": "true"})
+    await send(real, ours, 20)
+    assert await path(network, ours) == "direct"

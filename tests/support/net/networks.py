@@ -74,14 +74,14 @@ def build(lab: Lab, network: Network, a: str, b: str) -> None:
             lab.ours(host, "-c", "-d", "-p", "--generations", generation)
 
 
-async def enter(lab: Lab, network: Network) -> tuple[Player, Player]:
-    """Makes an account on each host and waits until both are announced."""
+async def enter(lab: Lab, network: Network, **details: str) -> tuple[Player, Player]:
+    """Makes an account with DETAILS on each host and waits until both are announced."""
     bootstrap = "10.77.0.1:4222" if network.ipv4 else "[fd77::1]:4222"
 
     async def player(host: str) -> Player:
         driver = await Driver.connect(lab.bus(host), host)
         public = {"DHT.PublicInCalls": "true", "RingNS.uri": "http://10.77.0.1:1"}
-        account, uri = await driver.add_account(bootstrap, "10.77.0.1" if network.turn else None, **public)
+        account, uri = await driver.add_account(bootstrap, "10.77.0.1" if network.turn else None, **public, **details)
         return Player(driver, account, uri)
 
     return await asyncio.gather(player("a"), player("b"))
