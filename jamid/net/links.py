@@ -68,8 +68,11 @@ class TcpLink(asyncio.BufferedProtocol):
         local = transport.get_extra_info("sockname")[:2]
         self.local = (_plain(local[0]), local[1])
         if not self.relayed:
-            host, port = transport.get_extra_info("peername")[:2]
-            self.remote = (_plain(host), port)
+            peer = transport.get_extra_info("peername")
+            if not peer:  # gone before it was accepted
+                self._transport.abort()
+                return
+            self.remote = (_plain(peer[0]), peer[1])
         self._transport.set_write_buffer_limits(high=_WRITE_HIGH)
         tcp: socket.socket = transport.get_extra_info("socket")
         with contextlib.suppress(OSError):
