@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jamid.accounts.contacts import Change, Contact, ContactList
 from jamid.accounts.declined import DeclinedRequests
-from jamid.accounts.events import ContactConfirmed, ContactGone, TrustRequestReceived
+from jamid.accounts.events import ContactConfirmed, TrustRequestReceived
 from jamid.accounts.generations import inbox_key
 from jamid.accounts.trust import Status, TrustStore
 from jamid.accounts.trust_requests import VALUE_TYPE, PendingRequest, PendingRequests, TrustRequest
@@ -119,7 +119,7 @@ class ContactBook:
             return
         self._set_trust(uri, self.contacts.get(uri) or Contact())
         if Change.REMOVED in change:
-            self._account.events.publish(ContactGone(self._account.id, uri, conversation, ban))
+            await self._account.seams.conversations.contact_gone(self._account.id, uri, conversation, ban)
             self._account.events.publish(ContactRemoved(self._account.id, uri, ban))
         self._account.presence.untrack(uri)
         if ban:
@@ -219,7 +219,8 @@ class ContactBook:
                 self._account.events.publish(ContactAdded(self._account.id, uri, ours.confirmed))
                 self._account.presence.track(uri)
             elif Change.REMOVED in change:
-                self._account.events.publish(ContactGone(self._account.id, uri, theirs.conversation_id, ours.is_banned))
+                conversation = theirs.conversation_id or ours.conversation_id
+                await self._account.seams.conversations.contact_gone(self._account.id, uri, conversation, ours.is_banned)
                 self._account.events.publish(ContactRemoved(self._account.id, uri, ours.is_banned))
                 self._account.presence.untrack(uri)
             if self.pending.remove(uri) is not None:

@@ -99,15 +99,6 @@ class ContactConfirmed(AccountEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class ContactGone(AccountEvent):
-    """A contact was removed or banned; CONVERSATION_ID was the one with it."""
-
-    uri: str
-    conversation_id: str
-    banned: bool
-
-
-@dataclass(frozen=True, slots=True)
 class ProfileChanged(AccountEvent):
     """The own vCard changed: peers must get it again."""
 

@@ -38,6 +38,10 @@ class ContactConversations(Protocol):
         """The user discarded a request: conversationRequestDeclined is published."""
         ...
 
+    async def contact_gone(self, account_id: str, uri: str, conversation_id: str, banned: bool) -> None:
+        """A contact was removed or banned: unless banned, its conversation goes, and conversationRemoved is published before this ends."""
+        ...
+
     def is_member(self, account_id: str, uri: str) -> bool:
         """Whether URI takes part in a conversation of the account, and may therefore connect without being a contact."""
         ...
@@ -93,6 +97,9 @@ class NoConversations:
         return None
 
     def request_declined(self, account_id: str, uri: str, conversation_id: str) -> None:
+        return None
+
+    async def contact_gone(self, account_id: str, uri: str, conversation_id: str, banned: bool) -> None:
         return None
 
     def is_member(self, account_id: str, uri: str) -> bool:

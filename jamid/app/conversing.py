@@ -13,7 +13,6 @@ from jamid.accounts.events import (
     AccountOnline,
     AccountRemoved,
     ContactConfirmed,
-    ContactGone,
     DeviceAnnounced,
     InstantMessage,
     ProfileChanged,
@@ -151,7 +150,6 @@ class Conversing:
         events.subscribe(ProfileChanged, lambda event: conversations.profile_changed(event.account_id))
         events.subscribe(InstantMessage, self._instant)
         events.subscribe(TrustRequestReceived, self._trust_request)
-        events.subscribe(ContactGone, self._contact_gone)
 
     async def load(self) -> None:
         """Loads the conversations of every account that is ready, so that the first client already finds them."""
@@ -179,6 +177,9 @@ class Conversing:
         if account is not None and account.identity is not None:
             await self._add(account)
         return await self._conversations.one_to_one(account_id, uri)
+
+    async def contact_gone(self, account_id: str, uri: str, conversation_id: str, banned: bool) -> None:
+        await self._conversations.contact_gone(account_id, uri, conversation_id, banned)
 
     def request_accepted(self, account_id: str, uri: str, conversation_id: str) -> None:
         self._conversations.request_accepted(account_id, uri, conversation_id)
@@ -245,9 +246,6 @@ class Conversing:
 
     def _trust_request(self, event: TrustRequestReceived) -> None:
         self._conversations.trust_request(event.account_id, event.uri, event.conversation_id, event.payload, event.received)
-
-    def _contact_gone(self, event: ContactGone) -> None:
-        self._conversations.contact_gone(event.account_id, event.uri, event.conversation_id, event.banned)
 
     async def _add(self, account: JamiAccount) -> None:
         await self._conversations.add_account(ConversingAccount(account))

@@ -118,13 +118,13 @@ class Conversations:
         if account := self._accounts.get(account_id):
             self._spawn(account.membership.contact_confirmed(uri, conversation_id), "confirmed")
 
-    def contact_gone(self, account_id: str, uri: str, conversation_id: str, banned: bool) -> None:
+    async def contact_gone(self, account_id: str, uri: str, conversation_id: str, banned: bool) -> None:
         """A contact was removed or banned."""
         if account := self._accounts.get(account_id):
-            if banned:
-                self._spawn(account.requests.forget_of(uri), "ban")
-            else:
-                self._spawn(account.forget_contact(uri, conversation_id), "contact gone")
+            try:
+                await (account.requests.forget_of(uri) if banned else account.forget_contact(uri, conversation_id))
+            except JamidError as error:
+                _log.warning("the conversation with %s stays: %s", uri, error)
 
     def profile_changed(self, account_id: str) -> None:
         if account := self._accounts.get(account_id):
