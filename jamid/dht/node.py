@@ -206,6 +206,10 @@ class DhtNode:
     def status(self) -> Status:
         return self._core.status if self._core is not None else Status.DISCONNECTED
 
+    def status_of(self, family: Family) -> Status:
+        """The status in one address family."""
+        return self._core.status_of.get(family, Status.DISCONNECTED) if self._core is not None else Status.DISCONNECTED
+
     def on_status(self, callback: Callable[[Status], None]) -> Callable[[], None]:
         """Calls CALLBACK at every change of `status`; returns the function that ends it."""
         self._on_status.append(callback)

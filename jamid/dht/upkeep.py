@@ -20,6 +20,10 @@ _BUSY_CONFIRM: Final = (5.0, 25.0)
 _QUIET_CONFIRM: Final = (60.0, 180.0)
 _EXPIRE: Final = (120.0, 360.0)
 _BUCKET_LIFETIME: Final = 10 * 60.0
+_QUIET_NODE: Final = 7 * 60.0
+"""Nodes count as good for ten minutes after they were heard; they are asked before that is over."""
+_GREETINGS: Final = 8
+"""…as many in a row."""
 _GROWING: Final = 150.0
 _STORAGE_PERIOD: Final = 4 * 60.0
 _BOOTSTRAP_FIRST: Final = 10.0
@@ -125,10 +129,10 @@ class Upkeep:
             if node is not None and not node.pending:
                 target = bucket.random_id(self._rng)
                 self._core.engine.find(node, target, self._want(target, family))
-        for node in table.nodes():
-            # Heard of but never heard: only contact tells.
-            if node.heard == NEVER and not node.pending and not node.expired:
-                self._core.engine.ping(node)
+        quiet = [node for node in table.nodes() if node.heard < now - _QUIET_NODE and not node.pending and not node.expired]
+        for node in quiet[:_GREETINGS]:
+            # Only contact tells whether a node that was merely heard of, or not for long, is there.
+            self._core.engine.ping(node)
 
     def _maintain_neighbourhood(self, table: RoutingTable) -> None:
         own = table.own_bucket

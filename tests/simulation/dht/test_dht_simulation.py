@@ -173,6 +173,17 @@ def test_nodes_behind_nat_use_the_network() -> None:
     assert sorted(news) == [1, 2]
 
 
+def test_idle_nodes_stay_connected_without_a_break() -> None:
+    world, nodes = network(3)
+    changes: list[Status] = []
+    nodes[1].core.on_status = changes.append
+    sent = world.packets
+    world.run(3 * 3600)
+    assert changes == []
+    assert nodes[1].core.status is Status.CONNECTED
+    assert (world.packets - sent) / 3 / (3 * 60) < 10, "packets a minute and node"
+
+
 def test_a_lost_network_is_found_again() -> None:
     world, nodes = network(10)
     node = nodes[5]
