@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from jamid.core.clock import Clock
@@ -67,6 +69,8 @@ class AccountConversations:
         self.routing = Routing(self)
         self.syncing = Syncing(self)
         self._creating = asyncio.Lock()
+        self._created = 0, 0
+        """when the last conversation was created, and the second it was given"""
 
     # -- life --
 
@@ -174,11 +178,20 @@ class AccountConversations:
         return conversation_id
 
     def _create_repository(self, mode: int, invited: str) -> str:
-        aside = self.store.repository(f".new-{self.home.now_ms()}")
+        aside = self.store.repository(".new")
         Repository.erase(aside)
         repository = Repository.create(aside)
-        commit = authoring.create(repository, self.author, mode, invited)
-        aside.rename(self.store.repository(commit.id))
+        now = int(self.clock.time())
+        # Nothing but the second tells two empty groups of ours apart: of several in one second each takes an earlier one.
+        second = self._created[1] - 1 if self._created[0] == now else now
+        while True:
+            commit = authoring.create(repository, replace(self.author, now=partial(float, second)), mode, invited)
+            target = self.store.repository(commit.id)
+            if commit.id not in self.infos and not target.exists():
+                break
+            second -= 1
+        self._created = now, second
+        aside.rename(target)
         return commit.id
 
     async def save_infos(self) -> None:
