@@ -35,4 +35,6 @@ class Paths:
         return self.data / account_id
 
     def account_cache(self, account_id: str) -> Path:
-        return self.cache / account_id
+        """What can be rebuilt of an account; where the real daemon keeps it (beside `jami` when XDG_CACHE_HOME is set) once it did."""
+        real = self.cache.parent / account_id
+        return real if real.is_dir() else self.cache / account_id

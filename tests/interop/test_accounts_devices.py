@@ -169,3 +169,26 @@ async def test_linking_peer_to_peer_between_two_of_ours(lab: Lab, password: str)
     await new.announced(account_b)
     assert (await new.configuration.getAccountDetails(account_b))["Account.username"] == id_a
     await source.signal("knownDevicesChanged", lambda account, devices: len(devices) == 2, 20)
+
+
+async def test_request_the_real_daemon_could_not_send_is_sent_by_ours(lab: Lab) -> None:
+    archive = Path(__file__).parents[1] / "data/accounts/real17/archive_b_no_password.gz"
+    peer, vcard = "2143118facdb6a5af16b77093f684550483f029b", b"BEGIN:VCARD\r\nVERSION:2.1\r\nFN:Alice\r\nEND:VCARD\r\n"
+    lab.up(["d", "a", "b"])
+    lab.start_dht("d")
+    lab.start_jamid("b")
+    async with await Driver.connect(lab.bus("b"), "real") as real:
+        account, uri = await real.add_account(f"{lab.address('d')}:4222")
+        await real.configuration.sendTrustRequest(account, peer, vcard)
+        await real.signal("contactAdded", lambda _, added, __: added == peer, 20)
+    lab.stop("b")
+    lab.ours("b", "-c", "-d", "-p")
+    lab.ours("a", "-c", "-d", "-p")
+    async with await Driver.connect(lab.bus("a"), "peer") as late, await Driver.connect(lab.bus("b"), "ours") as ours:
+        await ours.announced(account)
+        await late.configuration.addAccount(details(lab) | {"Account.archivePath": str(archive), "Account.hostname": "ignored"})
+        account_a = (await late.configuration.getAccountList())[0]
+        await late.signal("registrationStateChanged", lambda _, state, *__: state == "UNREGISTERED", 20)
+        await late.configuration.setAccountDetails(account_a, details(lab))
+        request = await late.signal("incomingTrustRequest", lambda _, __, sender, *___: sender == uri, 30)
+        assert bytes(request[3]) == vcard
