@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jamid import __version__
 from jamid.core import limits
@@ -69,29 +69,19 @@ def _parser() -> argparse.ArgumentParser:
         description="An OpenDHT node. Without a command it runs until it is ended, with a prompt when started from a terminal.",
         epilog="KEY is 40 hex digits or any text, which is hashed. Exit status: 0 done, 1 nothing found or stored, 2 wrong usage.",
     )
-    parser.add_argument("-p", "--port", type=int, default=0, help="UDP port (default: any for one-shots, 4222 for a node)")
-    parser.add_argument("-b", "--bootstrap", action="append", default=[], metavar="HOST[:PORT]", help="node to start from; may be repeated")
-    parser.add_argument("-n", "--network", type=int, default=0, metavar="N", help="network id (default: 0, the public network)")
-    parser.add_argument("-i", "--identity", type=Path, metavar="FILE", help="key and certificate in PEM; made if the file does not exist")
-    parser.add_argument("-f", "--state", type=Path, metavar="FILE", help="remembers node id, nodes and values between runs")
-    parser.add_argument("-D", "--peer-discovery", action="store_true", help="find nodes on the local network, and be found")
-    parser.add_argument("-4", dest="only", action="store_const", const=4, help="IPv4 only")
-    parser.add_argument("-6", dest="only", action="store_const", const=6, help="IPv6 only")
-    parser.add_argument("-t", "--timeout", type=float, default=20, metavar="SECONDS", help="how long to wait for the network (default: 20)")
-    parser.add_argument("-j", "--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress on standard error")
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="log to standard error; twice for every packet's fate")
-    parser.add_argument("-U", "--no-rate-limit", action="store_true", help="answer any number of requests")
-    parser.add_argument("--maintain-storage", action="store_true", help="hand stored values on to nodes that come closer to them")
-    parser.add_argument("--proxy-server", type=int, metavar="PORT", help="serve the DHT over HTTP on this port")
-    parser.add_argument("--proxy-certificate", type=Path, metavar="FILE", help="PEM chain; makes the proxy speak HTTPS")
-    parser.add_argument("--proxy-key", type=Path, metavar="FILE", help="its private key")
-    parser.add_argument("--proxy-client", metavar="HOST:PORT", help="use this proxy instead of UDP (put, get, listen)")
+    _add_common(parser, lambda value: value)
     parser.add_argument("--version", action="version", version=f"jami-dht {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    commands.add_parser("node", help="run until ended, without a prompt")
-    commands.add_parser("shell", help="run with a prompt (`help` there lists its verbs)")
-    put = commands.add_parser("put", help="store a value")
+
+    def add_command(name: str, help: str) -> argparse.ArgumentParser:  # noqa: A002
+        command = commands.add_parser(name, help=help)
+        # The common options are understood behind the command too, where they override only when they are given.
+        _add_common(command, lambda _value: argparse.SUPPRESS)
+        return command
+
+    add_command("node", help="run until ended, without a prompt")
+    add_command("shell", help="run with a prompt (`help` there lists its verbs)")
+    put = add_command("put", help="store a value")
     put.add_argument("key", metavar="KEY")
     put.add_argument("text", metavar="TEXT", nargs="?")
     put.add_argument("-F", "--file", type=Path, metavar="FILE", help="store the content of FILE (- = standard input)")
@@ -101,15 +91,44 @@ def _parser() -> argparse.ArgumentParser:
     put.add_argument("--type", type=int, default=0, metavar="N", help="value type (default: 0)")
     put.add_argument("--user-type", metavar="TEXT", help="its user type (default: text/plain for TEXT)")
     put.add_argument("--permanent", action="store_true", help="keep it alive until ended")
-    get = commands.add_parser("get", help="print the values of a key, one a line")
+    get = add_command("get", help="print the values of a key, one a line")
     get.add_argument("key", metavar="KEY")
     get.add_argument("where", metavar="WHERE", nargs="*", help='condition, e.g. "WHERE id=5"')
-    listen = commands.add_parser("listen", help="print values as they appear, until ended")
+    listen = add_command("listen", help="print values as they appear, until ended")
     listen.add_argument("key", metavar="KEY")
     listen.add_argument("--count", type=int, default=0, metavar="N", help="end after N values")
-    commands.add_parser("info", help="join, and say what the network looks like from here")
-    commands.add_parser("ping", help="say whether the bootstrap hosts answer, and how fast")
+    add_command("info", help="join, and say what the network looks like from here")
+    add_command("ping", help="say whether the bootstrap hosts answer, and how fast")
     return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, default: Callable[[Any], Any]) -> None:
+    add = parser.add_argument
+    add("-p", "--port", type=int, default=default(0), help="UDP port (default: any for one-shots, 4222 for a node)")
+    add("-b", "--bootstrap", action="append", default=default([]), metavar="HOST[:PORT]", help="node to start from; may be repeated")
+    add("-n", "--network", type=int, default=default(0), metavar="N", help="network id (default: 0, the public network)")
+    add(
+        "-i",
+        "--identity",
+        type=Path,
+        default=default(None),
+        metavar="FILE",
+        help="key and certificate in PEM; made if the file does not exist",
+    )
+    add("-f", "--state", type=Path, default=default(None), metavar="FILE", help="remembers node id, nodes and values between runs")
+    add("-D", "--peer-discovery", action="store_true", default=default(False), help="find nodes on the local network, and be found")
+    add("-4", dest="only", action="store_const", const=4, default=default(None), help="IPv4 only")
+    add("-6", dest="only", action="store_const", const=6, default=default(None), help="IPv6 only")
+    add("-t", "--timeout", type=float, default=default(20.0), metavar="SECONDS", help="how long to wait for the network (default: 20)")
+    add("-j", "--json", action="store_true", default=default(False), help="one JSON object a line")
+    add("-q", "--quiet", action="store_true", default=default(False), help="no progress on standard error")
+    add("-v", "--verbose", action="count", default=default(0), help="log to standard error; twice for every packet's fate")
+    add("-U", "--no-rate-limit", action="store_true", default=default(False), help="answer any number of requests")
+    add("--maintain-storage", action="store_true", default=default(False), help="hand stored values on to nodes that come closer to them")
+    add("--proxy-server", type=int, default=default(None), metavar="PORT", help="serve the DHT over HTTP on this port")
+    add("--proxy-certificate", type=Path, default=default(None), metavar="FILE", help="PEM chain; makes the proxy speak HTTPS")
+    add("--proxy-key", type=Path, default=default(None), metavar="FILE", help="its private key")
+    add("--proxy-client", default=default(None), metavar="HOST:PORT", help="use this proxy instead of UDP (put, get, listen)")
 
 
 def _value_id(text: str) -> int:
@@ -121,8 +140,8 @@ def _value_id(text: str) -> int:
 
 async def _run(options: argparse.Namespace) -> int:
     identity = await in_thread(load_identity, options.identity) if options.identity is not None else None
-    command = options.command or ("shell" if sys.stdin.isatty() else "node")
-    serving = command in ("node", "shell")
+    command = options.command or "serve"
+    serving = command in ("serve", "node", "shell")
     if not serving and not options.bootstrap and not options.peer_discovery and not options.proxy_client:
         raise LocalError("a one-shot command needs a network: give --bootstrap HOST:PORT (or --peer-discovery, or --proxy-client)")
     if options.proxy_client and command in ("put", "get", "listen"):
@@ -159,14 +178,14 @@ async def _run(options: argparse.Namespace) -> int:
         loop.add_signal_handler(number, session.stopping.set)
     try:
         if serving:
-            return await _serve(session, with_prompt=command == "shell")
+            return await _serve(session, command)
         return await _one_shot(session, command)
     finally:
         await dht.close()
         await node.stop()
 
 
-async def _serve(session: Session, *, with_prompt: bool) -> int:
+async def _serve(session: Session, command: str) -> int:
     options = session.options
     proxy = None
     if options.proxy_server:
@@ -179,12 +198,13 @@ async def _serve(session: Session, *, with_prompt: bool) -> int:
     _progress(session, f"node {session.node.id} on port {session.node.port}, network {options.network}")
     _notify_ready()
     try:
-        if with_prompt:
+        if command != "node":
             from jamid.dht.shell import run_shell
 
-            await run_shell(session.node, session.dht, session.stopping)
-        else:
-            await session.stopping.wait()
+            ended = await run_shell(session.node, session.dht, session.stopping)
+            if ended or command == "shell" or (sys.stdin is not None and sys.stdin.isatty()):
+                return 0
+        await session.stopping.wait()
     finally:
         if proxy is not None:
             await proxy.stop()

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import stat
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final
 
 from jamid.core.errors import LocalError, RemoteError
 from jamid.core.identifiers import InfoHash, LongId
-from jamid.core.tasks import Tasks
+from jamid.core.tasks import Tasks, in_thread
 from jamid.dht.addresses import Family
 from jamid.dht.listening import Listening
 from jamid.dht.node import DhtNode
@@ -21,6 +23,8 @@ from jamid.dht.secure import Dht
 from jamid.dht.values import Value
 
 _TEXT: Final = "text/plain"
+_PATIENCE: Final = 15.0
+"""Seconds that the last verbs of a script get."""
 _HELP: Final = """\
 g KEY [WHERE …]           get                    p KEY TEXT        put
 q KEY SELECT … [WHERE …]  get fields             pp KEY TEXT       permanent put
@@ -39,6 +43,7 @@ class Shell:
         self._dht = dht
         self._write = write
         self._tasks = Tasks("shell")
+        self._running: set[asyncio.Task[None]] = set()
         self._listenings: dict[int, Listening] = {}
         self._number = 0
         self._verbs: dict[str, Callable[[list[str]], Awaitable[None]]] = {
@@ -59,8 +64,15 @@ class Shell:
         if verb is None:
             self._write(f"there is no verb {words[0]!r}; `help` lists them")
         else:
-            self._tasks.spawn(self._guarded(verb, words[1:]), words[0])
+            task = self._tasks.spawn(self._guarded(verb, words[1:]), words[0])
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
         return True
+
+    async def finish(self, seconds: float) -> None:
+        """Lets verbs under way come to their end."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -192,29 +204,46 @@ class Shell:
         self._write(_HELP)
 
 
-async def run_shell(node: DhtNode, dht: Dht, stopping: asyncio.Event) -> None:
-    """Reads verbs from standard input until its end, `x` or STOPPING."""
-    loop = asyncio.get_running_loop()
-    reader = asyncio.StreamReader()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+async def run_shell(node: DhtNode, dht: Dht, stopping: asyncio.Event) -> bool:
+    """Reads verbs from standard input until `x` or STOPPING (True) or until there are no more (False)."""
     shell = Shell(node, dht)
+    prompt = ">> " if sys.stdin is not None and sys.stdin.isatty() else ""
     stopped = asyncio.ensure_future(stopping.wait())
+    lines = _lines()
     try:
         while True:
-            print(">> ", end="", flush=True)
-            line = asyncio.ensure_future(reader.readline())
+            if prompt:
+                print(prompt, end="", flush=True)
+            line = asyncio.ensure_future(anext(lines, None))
             await asyncio.wait({line, stopped}, return_when=asyncio.FIRST_COMPLETED)
             if not line.done():
                 line.cancel()
-                break
+                return True
             text = line.result()
-            if not text or not shell.line(text.decode(errors="replace")):
-                break
-            await asyncio.sleep(0.01)
+            if text is None or not shell.line(text):
+                await shell.finish(_PATIENCE)
+                return text is not None
+            # A script expects one verb's outcome before the next; somebody who types does not want to wait.
+            await (asyncio.sleep(0.01) if prompt else shell.finish(_PATIENCE))
     finally:
         stopped.cancel()
-        transport.close()
         await shell.close()
+
+
+async def _lines() -> AsyncIterator[str]:
+    """The lines of standard input, whatever it is."""
+    mode = os.fstat(sys.stdin.fileno()).st_mode if sys.stdin is not None and not sys.stdin.closed else 0
+    if stat.S_ISREG(mode):
+        for line in (await in_thread(sys.stdin.read)).splitlines():
+            yield line
+    elif stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or (stat.S_ISCHR(mode) and sys.stdin.isatty()):
+        reader = asyncio.StreamReader()
+        transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        try:
+            while data := await reader.readline():
+                yield data.decode(errors="replace")
+        finally:
+            transport.close()
 
 
 def _value(words: list[str]) -> Value:

@@ -17,7 +17,7 @@ from jamid.dht.present import parse_key, value_line
 from jamid.dht.secure import Dht
 from jamid.dht.shell import Shell
 from jamid.dht.values import Value, WireValue
-from tests.support.dht.real import make_identity, our_node
+from tests.support.dht.real import free_port, make_identity, our_node
 
 ROOT = Path(__file__).parents[3]
 DATA = ROOT / "tests" / "data" / "dht"
@@ -85,6 +85,34 @@ async def test_listen_info_and_ping(node: DhtNode) -> None:
     status, output, _ = await run(node, "-q", "ping")
     assert status == 0
     assert output.startswith(f"127.0.0.1:{node.port} is {node.id}, ")
+
+
+async def test_options_may_follow_the_command(node: DhtNode) -> None:
+    host = f"127.0.0.1:{node.port}"
+    assert (await run(None, "put", "late", "hello", "--bootstrap", host, "-4"))[0] == 0
+    status, output, _ = await run(None, "get", "late", "-q", "--json", "-b", host)
+    assert (status, json.loads(output)["text"]) == (0, "hello")
+
+
+async def test_a_script_of_verbs_runs_to_its_end(node: DhtNode) -> None:
+    status, output, _ = await run(node, "shell", stdin=b"p box hello\ng box\n")
+    assert status == 0
+    assert "Put: success" in output
+    assert "hello" in output.partition("Get:")[0]
+
+
+async def test_without_a_command_the_end_of_input_does_not_end_the_node() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "jamid.dht.cli", "-4", "-p", str(free_port()), cwd=ROOT,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        assert b"node " in await process.stderr.readline()
+        await asyncio.sleep(0.3)
+        assert process.returncode is None
+        process.terminate()
+        assert await process.wait() == 0
 
 
 async def test_plain_errors() -> None:
