@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jamid.accounts.account import State
@@ -20,7 +21,7 @@ from jamid.core.identifiers import InfoHash
 from jamid.core.tasks import Tasks
 from jamid.crypto.keys import PublicKey
 from jamid.dht.proxy_server import ProxyServer
-from jamid.dht.service import Dht, Status
+from jamid.dht.service import Dht, Status, new_value_id
 from jamid.dht.values import Value
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ class Session:
         self._listening: list[Listening] = []
         self._inbox = Inbox(account, self._tasks)
         self._announcing = False
+        self._announcement: Value | None = None
+        """with one value id for the whole session, so that a later put refreshes the earlier"""
         self._proxy_server: ProxyServer | None = None
         self._unsubscribe: list[Callable[[], None]] = []
 
@@ -173,7 +176,9 @@ class Session:
 
     async def _put_announcement(self) -> bool:
         assert self._account.receipt is not None
-        value = announcement_value(self._account.receipt.announcement)
+        if self._announcement is None:
+            self._announcement = replace(announcement_value(self._account.receipt.announcement), id=new_value_id())
+        value = self._announcement
         return await self.dht.put(InfoHash.from_hex(self._account.uri), value, permanent=True)
 
     def _account_announced(self) -> None:
