@@ -163,9 +163,7 @@ class MediaIce:
         self._connection.receivers.clear()
         await self._connection.close()
 
-    def _add(
-        self, kind: Kind, host: str, port: int, component: int, ranks: dict[tuple[Kind, int, bool], int], *, base: str = ""
-    ) -> None:
+    def _add(self, kind: Kind, host: str, port: int, component: int, ranks: dict[tuple[Kind, int, bool], int], *, base: str = "") -> None:
         key = kind, component, ":" in host
         rank = ranks.get(key, 0)
         ranks[key] = rank + 1

@@ -1,6 +1,6 @@
 """Writes docs/networks.md: which daemons reach each other in which network, measured in the lab.
 
-    python -m tests.bench.bench_net_networks [--only TEXT]          needs root and what the interop tests need
+python -m tests.bench.bench_net_networks [--only TEXT]          needs root and what the interop tests need
 """
 
 from __future__ import annotations

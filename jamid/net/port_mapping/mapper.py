@@ -38,7 +38,6 @@ _REMOVE_SECONDS: Final = 0.5
 """The daemon ends within a second; a mapping that stays behind expires by itself."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Mapping:
     """An open port."""
