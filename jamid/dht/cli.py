@@ -23,6 +23,7 @@ from jamid.dht.identities import load_identity
 from jamid.dht.node import DhtNode, DhtSettings, node_id_of
 from jamid.dht.present import info_text, node_info, parse_key, value_json, value_line
 from jamid.dht.query import parse_query
+from jamid.dht.sealing import new_value_id
 from jamid.dht.secure import Dht
 from jamid.dht.values import Value
 
@@ -247,7 +248,7 @@ async def _put(session: Session) -> int:
         raise LocalError("signing and encrypting need --identity FILE")
     key = parse_key(options.key)
     user_type = options.user_type if options.user_type is not None else _TEXT if is_text else ""
-    value = Value(id=options.id, type=options.type, data=data, user_type=user_type)
+    value = Value(id=options.id or new_value_id(), type=options.type, data=data, user_type=user_type)
     if options.encrypt:
         recipient = await _public_key(session, options.encrypt)
         ok = await session.dht.put_encrypted(key, recipient, value, permanent=options.permanent)
@@ -260,7 +261,7 @@ async def _put(session: Session) -> int:
         print("jami-dht: no node took the value", file=sys.stderr)
         return NOT_FOUND
     if options.json:
-        print(json.dumps({"key": str(key), "bytes": len(data), "stored": True}), flush=True)
+        print(json.dumps({"key": str(key), "id": str(value.id), "bytes": len(data), "stored": True}), flush=True)
     _progress(session, f"stored {len(data)} bytes under {key}")
     if options.permanent:
         _progress(session, "keeping it alive; end with Ctrl-C")
