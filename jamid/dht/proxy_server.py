@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import functools
 import logging
 import ssl
 import time
@@ -19,6 +19,7 @@ from jamid.core.tasks import Tasks, in_thread
 from jamid.dht.addresses import Family
 from jamid.dht.node import DhtNode
 from jamid.dht.present import parse_key
+from jamid.dht.proxy_http import HEADERS, Streams, json_body, json_line
 from jamid.dht.proxy_json import value_from_json, value_to_json
 from jamid.dht.proxy_push import Push, PushSender, PushTarget
 from jamid.dht.proxy_state import PermanentPut, ProxyState, pack_proxy_state, unpack_proxy_state
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 OPERATION_LIFETIME: Final = 24 * 3600.0
 _REMINDER: Final = 2 * 3600.0
-_STREAMS_MAX: Final = 4096
-"""Open listens and gets; each holds a connection."""
 _BACKLOG_LINES: Final = 1024
 """Values waiting for a slow reader; then its stream ends."""
 _CORS: Final = {
@@ -67,7 +66,7 @@ class ProxyServer:
         self._puts: dict[tuple[InfoHash, int], PermanentPut] = {}
         self._pushes: dict[tuple[InfoHash, str, str], Push] = {}
         self._stops: dict[tuple[InfoHash, str, str], Callable[[], None]] = {}
-        self._streams = 0
+        self._streams = Streams()
         self._listens = 0
         self._requests = 0
         self._started = time.monotonic()
@@ -145,8 +144,7 @@ class ProxyServer:
         except LocalError as error:
             response = web.json_response({"err": str(error)}, status=503)
         if not response.prepared:
-            response.headers["Access-Control-Allow-Origin"] = "*"
-            response.headers["Server"] = "RESTinio"
+            response.headers.update(HEADERS)
         return response
 
     async def _info(self, _request: web.Request) -> web.StreamResponse:
@@ -193,11 +191,11 @@ class ProxyServer:
             finally:
                 lines.put_nowait(None)
 
-        async with self._stream(request) as response:
+        async with self._streams.open(request) as response:
             searching = self._tasks.spawn(search(), "get")
             try:
                 while (value := await lines.get()) is not None:
-                    await response.write(_line(value_to_json(value)))
+                    await response.write(json_line(value_to_json(value)))
             finally:
                 searching.cancel()
         return response.response
@@ -213,11 +211,11 @@ class ProxyServer:
                 if expired:
                     fields["expired"] = True
                 try:
-                    lines.put_nowait(_line(fields))
+                    lines.put_nowait(json_line(fields))
                 except asyncio.QueueFull:
                     overrun.set()
 
-        async with self._stream(request) as response:
+        async with self._streams.open(request) as response:
             stop = self._node.listen(key, news)
             self._listens += 1
             try:
@@ -232,7 +230,7 @@ class ProxyServer:
         from aiohttp import web
 
         key = parse_key(request.match_info["hash"])
-        body = await _body(request)
+        body = await json_body(request)
         if not body:
             return web.json_response({"err": "Missing parameters"}, status=400)
         value = value_from_json(body)
@@ -258,7 +256,7 @@ class ProxyServer:
         from aiohttp import web
 
         key = parse_key(request.match_info["hash"])
-        body = await _body(request)
+        body = await json_body(request)
         target = PushTarget.from_json(body)
         if not target.token:
             return web.json_response({"err": "No token"}, status=400)
@@ -268,25 +266,25 @@ class ProxyServer:
             return web.json_response({"err": "Too many subscriptions"}, status=503)
         push = self._pushes[name] = Push(key, target, time.time() + OPERATION_LIFETIME)
         if known is None:
-            self._stops[name] = self._node.listen(key, lambda values, expired: self._notify(name, values, expired))
+            self._stops[name] = self._node.listen(key, functools.partial(self._notify, name))
             return web.Response(body=b"{}\n", content_type="application/json")
         if body.get("refresh"):
             return web.Response(body=b"{}\n", content_type="application/json")
         found = await self._node.get(push.key)
-        return web.Response(body=b"".join(_line(value_to_json(value)) for value in found.values), content_type="application/json")
+        return web.Response(body=b"".join(json_line(value_to_json(value)) for value in found.values), content_type="application/json")
 
     async def _unsubscribe(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web
 
         key = parse_key(request.match_info["hash"])
-        target = PushTarget.from_json(await _body(request))
+        target = PushTarget.from_json(await json_body(request))
         self._end_push((key, target.token, target.client_id))
         return web.Response()
 
     async def _ping_push(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web
 
-        target = PushTarget.from_json(await _body(request))
+        target = PushTarget.from_json(await json_body(request))
         if not target.token:
             return web.json_response({"err": "No token"}, status=400)
         self._tasks.spawn(self._sender.send(target, {"to": target.client_id, "pong": True}), "pong")
@@ -317,9 +315,6 @@ class ProxyServer:
             "storage_size": core.storage.bytes,
         }
         return info
-
-    def _stream(self, request: web.Request) -> _Stream:
-        return _Stream(self, request)
 
     def _notify(self, name: tuple[InfoHash, str, str], values: list[WireValue], expired: bool) -> None:
         push = self._pushes.get(name)
@@ -387,7 +382,7 @@ class ProxyServer:
             if push.expires > now:
                 name = (push.key, push.target.token, push.target.client_id)
                 self._pushes[name] = push
-                self._stops[name] = self._node.listen(push.key, lambda values, expired, name=name: self._notify(name, values, expired))  # type: ignore[misc]
+                self._stops[name] = self._node.listen(push.key, functools.partial(self._notify, name))
 
     def _tls_context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -396,47 +391,3 @@ class ProxyServer:
         except (OSError, ssl.SSLError) as error:
             raise LocalError(f"the DHT proxy cannot use {self._certificate}: {error}") from None
         return context
-
-
-class _Stream:
-    """A chunked reply, one JSON object a line."""
-
-    def __init__(self, server: ProxyServer, request: web.Request) -> None:
-        from aiohttp import web
-
-        self._server = server
-        self._request = request
-        self.response = web.StreamResponse(
-            headers={"Content-Type": "application/json", "Access-Control-Allow-Origin": "*", "Server": "RESTinio"}
-        )
-
-    async def __aenter__(self) -> _Stream:
-        if self._server._streams >= _STREAMS_MAX:
-            raise LocalError("too many streams are open")
-        self._server._streams += 1
-        self.response.enable_chunked_encoding()
-        await self.response.prepare(self._request)
-        return self
-
-    async def __aexit__(self, *error: object) -> None:
-        self._server._streams -= 1
-
-    async def write(self, line: bytes) -> None:
-        await self.response.write(line)
-
-
-def _line(fields: dict[str, Any]) -> bytes:
-    return json.dumps(fields).encode() + b"\n"
-
-
-async def _body(request: web.Request) -> dict[str, Any]:
-    text = await request.read()
-    if not text:
-        return {}
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        raise RemoteError("not JSON") from None
-    if not isinstance(body, dict):
-        raise RemoteError("not an object")
-    return body

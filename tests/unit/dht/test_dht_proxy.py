@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from jamid.core.errors import RemoteError
+from jamid.core.errors import LocalError, RemoteError
 from jamid.core.identifiers import InfoHash
 from jamid.crypto.keys import PrivateKey
 from jamid.dht.core import Status
@@ -24,7 +24,7 @@ from jamid.dht.proxy_server import ProxyServer
 from jamid.dht.proxy_state import pack_proxy_state, unpack_proxy_state
 from jamid.dht.signatures import sign
 from jamid.dht.values import WireValue
-from tests.support.dht.real import our_node
+from tests.support.dht.real import make_identity, our_node
 
 DATA = Path(__file__).parents[2] / "data" / "dht"
 KEY = InfoHash.of("key")
@@ -147,6 +147,22 @@ async def test_the_rest_of_the_rest_interface(server: ProxyServer, node: DhtNode
         async with session.request("SUBSCRIBE", f"{base}/key/x", json={}) as response:
             assert response.status == 400
             assert await response.json() == {"err": "No token"}
+
+
+async def test_https_and_its_errors(node: DhtNode, tmp_path: Path) -> None:
+    identity = make_identity()
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    chain.write_bytes(identity.certificate.to_pem())
+    key.write_bytes(identity.key.to_pem())
+    server = ProxyServer(node, port=0, host="127.0.0.1", certificate=chain, key=key)
+    await server.start()
+    async with aiohttp.ClientSession() as session, session.get(f"https://127.0.0.1:{server.port}/node/info", ssl=False) as response:
+        assert (await response.json())["node_id"] == str(node.id)
+    with pytest.raises(LocalError, match=f"cannot listen on port {server.port}"):
+        await ProxyServer(node, port=server.port, host="127.0.0.1").start()
+    with pytest.raises(LocalError, match="cannot use"):
+        await ProxyServer(node, port=0, certificate=tmp_path / "missing.pem").start()
+    await server.stop()
 
 
 async def test_push_notifications_reach_a_unified_push_endpoint(node: DhtNode, server: ProxyServer) -> None:
