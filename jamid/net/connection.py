@@ -16,6 +16,7 @@ from jamid.core.clock import Clock
 from jamid.core.errors import JamidError, RemoteError
 from jamid.crypto.certificates import Certificate, verify_chain
 from jamid.net.channels import Channel, Peer
+from jamid.net.generations import generation_of_software
 from jamid.net.ice_tcp import IceTcpSession
 from jamid.net.links import TcpLink
 from jamid.net.mux import Multiplexer
@@ -105,6 +106,14 @@ class Connection:
     def remote_address(self) -> str:
         """The address of the peer without port, "" while there is none."""
         return self._link.remote[0] if self._link is not None else ""
+
+    @property
+    def remote_endpoint(self) -> str:
+        """The address of the peer with port, for people; "" while there is none."""
+        if self._link is None:
+            return ""
+        host, port = self._link.remote[:2]
+        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
     @property
     def addresses(self) -> tuple[tuple[str, int], tuple[str, int]] | None:
@@ -224,6 +233,7 @@ class Connection:
         verify_chain(certificate, now=datetime.fromtimestamp(self._clock.time(), UTC))
         self.peer.certificate = certificate
         self.peer.account_uri = certificate.account_uri
+        self.peer.generation = generation_of_software(self._session.peer_software)
         self.created = self._clock.time()
         self._ready.set_result(None)
         self.mux.start()

@@ -116,7 +116,7 @@ class Requester:
             self._answers.pop((device.long_id, identifier), None)
             if offering is not None:
                 offering.cancel()
-        _established(connections, connection, session)
+        _established(connections, connection)
         return connection
 
     async def _offer(self, device: Certificate, request: PeerRequest) -> None:
@@ -225,7 +225,7 @@ class Answerer:
         except BaseException:
             await session.close()
             raise
-        _established(connections, connection, session)
+        _established(connections, connection)
 
     async def _put_answer(self, device: Certificate, answer: PeerRequest, generation: Generation) -> None:
         """Answers at the key form that the offer came on."""
@@ -258,10 +258,9 @@ class _NoPathError(LocalError):
         self.may_repeat = may_repeat
 
 
-def _established(connections: Connections, connection: Connection, session: IceTcpSession) -> None:
-    generation = generations.generation_of_software(session.peer_software)
-    connection.peer.generation = generation
-    connections.hints.learn(connection.peer.device_id, generation=generation, hosts=[connection.remote_address])
+def _established(connections: Connections, connection: Connection) -> None:
+    peer = connection.peer
+    connections.hints.learn(peer.device_id, generation=peer.generation, hosts=[connection.remote_address])
     if connection.closed:
         raise ConnectionError("the connection ended as soon as it stood")
     connections.established(connection)
