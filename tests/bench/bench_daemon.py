@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import html
+import math
 import os
 import platform
 import signal
@@ -16,7 +18,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import psutil
@@ -157,6 +158,25 @@ def table(ours: dict[str, float], real: dict[str, float]) -> str:
     return "\n".join(lines)
 
 
+def plot(ours: dict[str, float], real: dict[str, float]) -> str:
+    """An SVG of the ratios ours : real on a logarithmic scale; left of the line ours needs less."""
+    rows = [(what, ours[name] / real[name] if unit != "MB/s" else real[name] / ours[name])
+            for name, (what, unit) in FIGURES.items() if name in ours and real.get(name)]  # fmt: skip
+    left, middle, row, scale = 430, 700, 22, 120
+    bars = []
+    for number, (what, ratio) in enumerate(rows):
+        length = max(-middle + left + 20, min(math.log10(ratio) * scale, 200))
+        y, colour = 30 + number * row, "#2a7" if ratio <= 1 else "#c73"
+        bars.append(f'<text x="{left - 10}" y="{y + 12}" text-anchor="end">{html.escape(what)}</text>'
+                    f'<rect x="{middle + min(length, 0):.0f}" y="{y}" width="{max(abs(length), 1):.0f}" height="15" fill="{colour}"/>'
+                    f'<text x="{middle + max(length, 0) + 6:.0f}" y="{y + 12}">{ratio:.2f}</text>')  # fmt: skip
+    height = 40 + len(rows) * row
+    title = f'<text x="{middle}" y="18" text-anchor="middle">cost of ours : cost of 13.7.0</text>'
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" width="980" height="{height}" font-family="sans-serif" font-size="12">'
+            f'<rect width="980" height="{height}" fill="white"/>{title}<line x1="{middle}" y1="24" x2="{middle}" y2="{height}" stroke="black"/>'
+            f'{"".join(bars)}</svg>\n')  # fmt: skip
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="write docs/performance.md")
@@ -171,7 +191,11 @@ def main() -> None:
     if arguments.write:
         head = "# Performance\n\nOurs and Debian's jami-daemon 13.7.0 in one run of `scripts/bench --write`"
         machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
-        Path(REPOSITORY / "docs/performance.md").write_text(f"{head} ({machine}).\n\n{text}\n")
+        more = "Each room's figures are in its own document: [dht](dht.md), [connections](connections.md), [calls](calls.md)."
+        picture = "![Ratios](performance.svg)" if real else ""
+        (REPOSITORY / "docs/performance.md").write_text(f"{head} ({machine}).\n\n{text}\n\n{picture}\n\n{more}\n")
+        if real:
+            (REPOSITORY / "docs/performance.svg").write_text(plot(ours, real))
 
 
 if __name__ == "__main__":
