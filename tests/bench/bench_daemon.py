@@ -167,14 +167,14 @@ def plot(ours: dict[str, float], real: dict[str, float]) -> str:
     for number, (what, ratio) in enumerate(rows):
         length = max(-middle + left + 20, min(math.log10(ratio) * scale, 200))
         y, colour = 30 + number * row, "#2a7" if ratio <= 1 else "#c73"
-        bars.append(f'<text x="{left - 10}" y="{y + 12}" text-anchor="end">{html.escape(what)}</text>'
-                    f'<rect x="{middle + min(length, 0):.0f}" y="{y}" width="{max(abs(length), 1):.0f}" height="15" fill="{colour}"/>'
+        shape = f'x="{middle + min(length, 0):.0f}" y="{y}" width="{max(abs(length), 1):.0f}" height="15"'
+        bars.append(f'<text x="{left - 10}" y="{y + 12}" text-anchor="end">{html.escape(what)}</text><rect {shape} fill="{colour}"/>'
                     f'<text x="{middle + max(length, 0) + 6:.0f}" y="{y + 12}">{ratio:.2f}</text>')  # fmt: skip
     height = 40 + len(rows) * row
     title = f'<text x="{middle}" y="18" text-anchor="middle">cost of ours : cost of 13.7.0</text>'
+    line = f'<line x1="{middle}" y1="24" x2="{middle}" y2="{height}" stroke="black"/>'
     return (f'<svg xmlns="http://www.w3.org/2000/svg" width="980" height="{height}" font-family="sans-serif" font-size="12">'
-            f'<rect width="980" height="{height}" fill="white"/>{title}<line x1="{middle}" y1="24" x2="{middle}" y2="{height}" stroke="black"/>'
-            f'{"".join(bars)}</svg>\n')  # fmt: skip
+            f'<rect width="980" height="{height}" fill="white"/>{title}{line}{"".join(bars)}</svg>\n')  # fmt: skip
 
 
 def main() -> None:
