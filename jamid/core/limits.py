@@ -60,6 +60,8 @@ DHT_REQUESTS_PER_SECOND_AND_HOST: Final = 1024
 """Requests answered per second to one IPv4 address or IPv6 /64."""
 DHT_REPLY_BYTES_PER_SECOND: Final = 16 * 1024 * 1024
 """Value data sent per second to one host: a get of 60 bytes with a forged source can ask for megabytes."""
+DHT_WAITING_PACKETS: Final = 4096
+"""Packets of ours that wait for a full socket; 5 MiB, further ones are lost like on any busy network."""
 DHT_PENDING_REQUESTS: Final = 16384
 """Our own unanswered requests; beyond it new ones fail at once."""
 DHT_STORED_BYTES: Final = 64 * 1024 * 1024
@@ -216,6 +218,8 @@ INBOX_RETRIES: Final = 64
 """Messages of unknown senders that wait for another search."""
 INBOX_WORKERS: Final = 8
 """Inbox values treated at once: a stranger's may each wait for a certificate that never comes."""
+TRACKED_MEMBERS: Final = 256
+"""Members of groups who are no contacts and are listened for all the same; each listen costs some packets a minute."""
 TRACKED_BUDDIES: Final = 20_000
 """Accounts whose presence is listened for by one account: its contacts and what frontends subscribe to."""
 SYNC_MESSAGE_BYTES: Final = 8 * 1024 * 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import random
 import secrets
@@ -22,6 +21,7 @@ from jamid.dht.addresses import Address, Family, is_numeric, split_host_port
 from jamid.dht.core import CoreSettings, DhtCore, Status
 from jamid.dht.discovery import Discovery, NodeDiscovery
 from jamid.dht.operations import OnRows
+from jamid.dht.outbox import Outbox
 from jamid.dht.query import Query
 from jamid.dht.seams import GetResult, OnWireNews, OnWireValues
 from jamid.dht.state import NodeState, read_state, write_state
@@ -34,15 +34,6 @@ _log = logging.getLogger(__name__)
 _BATCH: Final = 64
 """Packets read in a row before other work of the loop gets its turn."""
 _RECEIVE_BUFFER: Final = 1 << 20
-_UNREACHABLE: Final = {
-    errno.ENETUNREACH,
-    errno.EHOSTUNREACH,
-    errno.EAFNOSUPPORT,
-    errno.EPIPE,
-    errno.EPERM,
-    errno.EADDRNOTAVAIL,
-    errno.EINVAL,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +75,7 @@ class DhtNode:
         self.types = ValueTypes()
         self._clock = clock or SystemClock()
         self._sockets: dict[Family, socket.socket] = {}
+        self._outboxes: dict[Family, Outbox] = {}
         self._core: DhtCore | None = None
         self._upkeep: Upkeep | None = None
         self._hosts: dict[tuple[str, int], None] = {}
@@ -116,6 +108,7 @@ class DhtNode:
         self._upkeep = Upkeep(self._core, self._greet_hosts)
         self._core.on_status = self._status_changed
         for family, sock in self._sockets.items():
+            self._outboxes[family] = Outbox(sock, self._loop)
             self._loop.add_reader(sock.fileno(), self._readable, sock, family)
         now, wall = self._loop.time(), self._clock.time()
         for key, value, created, expires in state.values:
@@ -153,6 +146,9 @@ class DhtNode:
             except LocalError as error:
                 _log.error("the DHT node cannot save its state: %s", error)
         core.close()
+        for outbox in self._outboxes.values():
+            outbox.close()
+        self._outboxes.clear()
         for sock in self._sockets.values():
             self._loop.remove_reader(sock.fileno())
             sock.close()
@@ -272,17 +268,8 @@ class DhtNode:
     # -- the core's network
 
     def send(self, packets: list[bytes], address: tuple[str, int]) -> bool:
-        sock = self._sockets.get(Family.V6 if ":" in address[0] else Family.V4)
-        if sock is None:
-            return False
-        try:
-            for packet in packets:
-                sock.sendto(packet, address)
-        except (BlockingIOError, InterruptedError):
-            return True
-        except OSError as error:
-            return error.errno not in _UNREACHABLE
-        return True
+        outbox = self._outboxes.get(Family.V6 if ":" in address[0] else Family.V4)
+        return outbox is not None and outbox.send(packets, address)
 
     # -- inside
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 
 import pytest
 
+from jamid.core import limits
 from jamid.core.errors import LocalError, RemoteError
 from jamid.core.identifiers import InfoHash
 from jamid.dht.addresses import Address, Family, is_martian, split_host_port, unpack_nodes, unpack_sockaddr
 from jamid.dht.discovery import Discovery, dht_payload, pack_publication, read_dht_payload, read_publication
+from jamid.dht.outbox import Outbox
 from jamid.dht.service import DhtNode, DhtSettings, Status, WireValue
 from tests.support.dht.real import connected, our_node
 
@@ -140,3 +143,49 @@ async def test_a_query_is_answered_with_what_is_published() -> None:
     finally:
         teller.stop()
         asker.stop()
+
+
+class FullSocket:
+    """A socket whose buffer holds three packets until it is emptied."""
+
+    def __init__(self, inner: socket.socket) -> None:
+        self.inner = inner
+        self.room = 3
+        self.sent: list[bytes] = []
+        self.error: OSError | None = None
+
+    def fileno(self) -> int:
+        return self.inner.fileno()
+
+    def sendto(self, packet: bytes, _address: tuple[str, int]) -> int:
+        if self.error is not None:
+            raise self.error
+        if not self.room:
+            raise BlockingIOError
+        self.room -= 1
+        self.sent.append(packet)
+        return len(packet)
+
+
+async def test_packets_wait_for_a_full_socket_in_order() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as inner:
+        full = FullSocket(inner)
+        outbox = Outbox(full, asyncio.get_running_loop())  # type: ignore[arg-type]
+        packets = [bytes((number,)) for number in range(8)]
+        assert outbox.send(packets[:5], ("127.0.0.1", 9))
+        assert outbox.send(packets[5:], ("127.0.0.1", 9))
+        assert full.sent == packets[:3]
+        full.room = 100
+        async with asyncio.timeout(2):
+            while len(outbox):
+                await asyncio.sleep(0)
+        assert full.sent == packets
+        full.error = OSError(errno.ENETUNREACH, "unreachable")
+        assert not outbox.send([b"x"], ("127.0.0.1", 9))
+        full.error = OSError(errno.EMSGSIZE, "too long")
+        assert outbox.send([b"x"], ("127.0.0.1", 9)), "a lost packet says nothing of its receiver"
+        full.error, full.room = None, 0
+        outbox.send([b"x"] * 2 * limits.DHT_WAITING_PACKETS, ("127.0.0.1", 9))
+        assert len(outbox) == limits.DHT_WAITING_PACKETS
+        outbox.close()
+        assert len(outbox) == 0
