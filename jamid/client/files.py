@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import enum
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,22 +78,40 @@ class Files:
             raise LocalError(f"the file {file} cannot be fetched: nobody who has it is known, or it is here already")
 
     async def fetch_all(
-        self, account: str, conversation: str, message: str, file: str, path: Path | None = None, seconds: float = 600
+        self,
+        account: str,
+        conversation: str,
+        message: str,
+        file: str,
+        path: Path | None = None,
+        seconds: float = 600,
+        progress: Callable[[Transfer], None] | None = None,
     ) -> Path:
-        """Fetches a file to its end; where it is. Raises LocalError, TimeoutError."""
+        """Fetches a file to its end; where it is. PROGRESS is told how far it is. Raises LocalError, TimeoutError."""
         async with EventStream[FileProgressed](self._connection, [FileProgressed]) as events:
             known = await self.state(account, conversation, file)
             if path is None and known and known.total and known.done == known.total:
                 return known.path
             await self.fetch(account, conversation, message, file, path)
-            event = await events.wait(
-                lambda event: (event.account, event.file) == (account, file) and event.code >= FileState.FINISHED,
-                seconds,
-            )
+            telling = asyncio.ensure_future(self._tell(account, conversation, file, progress)) if progress else None
+            try:
+                event = await events.wait(
+                    lambda event: (event.account, event.file) == (account, file) and event.code >= FileState.FINISHED,
+                    seconds,
+                )
+            finally:
+                if telling:
+                    telling.cancel()
         if event.code != FileState.FINISHED:
             raise LocalError(f"the transfer of {file} ended: {FileState(event.code).name.lower().replace('_', ' ')}")
         known = await self.state(account, conversation, file)
         return path or (known.path if known else Path())
+
+    async def _tell(self, account: str, conversation: str, file: str, progress: Callable[[Transfer], None]) -> None:
+        while True:
+            if state := await self.state(account, conversation, file):
+                progress(state)
+            await asyncio.sleep(0.3)
 
     async def cancel(self, account: str, conversation: str, file: str) -> bool:
         """Ends a transfer; whether it was there."""

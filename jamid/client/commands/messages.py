@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from jamid.client.commands.output import clock
 from jamid.client.commands.topics import topic
 from jamid.client.events import FileProgressed, MessageReceived
+from jamid.client.files import Transfer
 from jamid.client.messages import FILE, TEXT, Message
 from jamid.core.errors import LocalError, NotFoundError
 
@@ -141,10 +142,13 @@ async def fetch(context: Context) -> None:
             break
     if message is None:
         raise NotFoundError(f"{wanted} is no file's message in this conversation")
-    context.output.progress(f"fetching {message.fields.get('displayName', '')}")
-    path = await context.jami.files.fetch_all(
-        account, conversation, message.id, message.file_id, context.arguments.to, context.arguments.timeout
-    )
+    name, total = message.fields.get("displayName", ""), message.fields.get("totalSize", "?")
+
+    def progress(state: Transfer) -> None:
+        context.output.progress(f"{name}: {state.done} of {state.total or total} bytes")
+
+    target, timeout = context.arguments.to, context.arguments.timeout
+    path = await context.jami.files.fetch_all(account, conversation, message.id, message.file_id, target, timeout, progress)
     context.output.one({"path": str(path)}, str(path))
 
 
