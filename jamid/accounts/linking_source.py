@@ -81,7 +81,7 @@ class LinkSource:
             channel.close()
 
     async def _serve(self, channel: Channel, messages: Messages) -> str:
-        self._tell(LinkState.AUTHENTICATING, peer_address=channel.connection.remote_address)
+        self._tell(LinkState.AUTHENTICATING, peer_address=channel.connection.remote_endpoint)
         await self._confirmed.wait()
         has_password = self._account.details.flag("Account.archiveHasPassword")
         await messages.send({"authScheme": SCHEME_PASSWORD if has_password else ""})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from jamid.core.tasks import in_thread
@@ -26,6 +27,8 @@ class Statuses:
         self.members: dict[str, MemberStatus] = {}
         self.sending: list[str] = []
         """own commits that nobody has fetched yet, oldest first"""
+        self._early: dict[str, MemberStatus] = {}
+        """what our other devices told while the conversation was being cloned"""
         self._saving: asyncio.TimerHandle | None = None
 
     async def load(self) -> None:
@@ -35,6 +38,8 @@ class Statuses:
         self.members = {**loaded, **self.members}
         self.sending = sending + [commit for commit in self.sending if commit not in sending]
         self.tell_history()
+        early, self._early = self._early, {}
+        await self._merge(early)
 
     def last_displayed(self, uri: str) -> str:
         """The newest commit that URI has read, "" when unknown."""
@@ -104,8 +109,14 @@ class Statuses:
         return {uri: status.to_map() for uri, status in self.members.items()}
 
     async def merge(self, data: Any) -> None:
-        """Takes over what another device of ours knows better."""
-        for uri, theirs in read_statuses(data).items():
+        """Takes over what another device of ours knows better, at once or when the conversation is here."""
+        if self._conversation.facts is None:
+            self._early = read_statuses(data)
+        else:
+            await self._merge(read_statuses(data))
+
+    async def _merge(self, statuses: Mapping[str, MemberStatus]) -> None:
+        for uri, theirs in statuses.items():
             ours = self._member(uri)
             if theirs.read and theirs.read_at >= ours.read_at and theirs.read != ours.read:
                 await self.displayed(uri, theirs.read)

@@ -62,7 +62,11 @@ class Syncing:
             if values:
                 last = generations.last_modified(modified, file_clock=device in self._file_clocks)
                 preferences[info.id] = {**values, "lastModified": last}
-            known = account.store.read_status(info.id)
+            conversation = account.find(info.id)
+            if conversation is not None and conversation.facts is not None:
+                known = dict(conversation.statuses.members)  # files are a second behind
+            else:
+                known = account.store.read_status(info.id)
             if known:
                 statuses[info.id] = {uri: status.to_map() for uri, status in known.items()}
         yield from _chunks("preferences", preferences)
@@ -82,8 +86,9 @@ class Syncing:
         status = parts.get("status")
         for conversation_id, data in (status or {}).items():
             conversation = self._account.find(conversation_id) if isinstance(conversation_id, str) else None
-            if conversation is not None and conversation.is_here:
-                await conversation.load()
+            if conversation is not None:
+                if conversation.is_here:
+                    await conversation.load()
                 await conversation.statuses.merge(data)
 
     async def _conversation(self, device: str, theirs: ConversationInfo) -> None:

@@ -32,7 +32,7 @@ class MemoryChannel:
 
     def __init__(self, account_uri: str) -> None:
         self.peer = SimpleNamespace(account_uri=account_uri, device_id="d" * 64)
-        self.connection = SimpleNamespace(remote_address="10.0.0.9:1")
+        self.connection = SimpleNamespace(remote_endpoint="10.0.0.9:1")
         self.closed = False
         self.other: MemoryChannel
         self._incoming: asyncio.Queue[bytes] = asyncio.Queue()

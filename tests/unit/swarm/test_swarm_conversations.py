@@ -211,10 +211,15 @@ async def test_a_second_device_gets_everything(tmp_path: Path) -> None:
         conversation = await w.befriend(a, b)
         a.conversations.send_message(a.id, conversation, "before", "", 0)
         await b.wait(lambda: texts(b))
+        read = b.of(MessageReceived)[-1].message["id"]
+        assert await b.conversations.set_message_displayed(b.id, f"swarm:{conversation}", read, 3)
+        await a.wait(lambda: AccountMessageStatusChanged(a.id, conversation, b.uri, read, 3) in a.signals)
         second = await w.add(1, 1)
         for parts in a.conversations.sync_parts(a.id, second.device_id):
             second.conversations.sync_received(second.id, a.device_id, parts)
         await second.wait(lambda: second.of(ConversationReady))
+        members = await second.conversations.conversation_members(second.id, conversation)
+        assert {m["uri"]: m["lastDisplayed"] for m in members}[b.uri] == read
         second.conversations.send_message(second.id, conversation, "from the second", "", 0)
         await b.wait(lambda: texts(b)[-1] == "from the second")
         await a.wait(lambda: texts(a)[-1] == "from the second")
