@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -33,7 +34,9 @@ class _Buddy:
     subscribed: bool = False
     """a frontend asked for it; contacts are tracked without"""
     wanted: bool = False
-    """a contact, or something else in here needs it"""
+    """a contact"""
+    member: bool = False
+    """takes part in a conversation with us"""
     announcements: dict[int, InfoHash] = field(default_factory=dict)
     """live value ids -> short device id: one device may have several"""
     devices: dict[InfoHash, Certificate] = field(default_factory=dict)
@@ -82,6 +85,17 @@ class Presence:
         if (buddy := self._buddies.get(uri)) is not None:
             buddy.wanted = False
             self._drop_if_unwanted(uri, buddy)
+
+    def set_members(self, uris: Iterable[str]) -> None:
+        """Tracks exactly those who take part in conversations with us, besides contacts and subscriptions; own ones are left out."""
+        members = [uri for uri in dict.fromkeys(uris) if is_account_uri(uri) and uri != self._account.uri][: limits.TRACKED_MEMBERS]
+        for uri, buddy in tuple(self._buddies.items()):
+            if buddy.member and uri not in members:
+                buddy.member = False
+                self._drop_if_unwanted(uri, buddy)
+        for uri in members:
+            if (known := self._buddy(uri)) is not None:
+                known.member = True
 
     def subscriptions(self) -> list[dict[str, str]]:
         """What getSubscriptions answers."""
@@ -143,7 +157,7 @@ class Presence:
         return buddy
 
     def _drop_if_unwanted(self, uri: str, buddy: _Buddy) -> None:
-        if not buddy.subscribed and not buddy.wanted:
+        if not buddy.subscribed and not buddy.wanted and not buddy.member:
             if buddy.listening is not None:
                 buddy.listening.cancel()
             del self._buddies[uri]

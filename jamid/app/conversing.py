@@ -24,11 +24,13 @@ from jamid.accounts.service import Accounts
 from jamid.core.errors import JamidError
 from jamid.core.events import Events
 from jamid.core.generations import Generation
+from jamid.core.signals import ConversationMemberEvent, ConversationReady, ConversationRemoved
 from jamid.core.tasks import Tasks
 from jamid.crypto.certificates import Certificate
 from jamid.crypto.identity import Identity
 from jamid.net.channels import Peer
 from jamid.swarm import message_maps
+from jamid.swarm.rules import ONE_TO_ONE
 from jamid.swarm.seams import Links
 from jamid.swarm.service import Conversations
 
@@ -147,6 +149,9 @@ class Conversing:
         events.subscribe(
             ContactConfirmed, lambda event: conversations.contact_confirmed(event.account_id, event.uri, event.conversation_id)
         )
+        events.subscribe(ConversationReady, lambda event: self._track_members(event.account_id))
+        events.subscribe(ConversationMemberEvent, lambda event: self._track_members(event.account_id))
+        events.subscribe(ConversationRemoved, lambda event: self._track_members(event.account_id))
         events.subscribe(ProfileChanged, lambda event: conversations.profile_changed(event.account_id))
         events.subscribe(InstantMessage, self._instant)
         events.subscribe(TrustRequestReceived, self._trust_request)
@@ -249,6 +254,15 @@ class Conversing:
 
     async def _add(self, account: JamiAccount) -> None:
         await self._conversations.add_account(ConversingAccount(account))
+        self._track_members(account.id)
+
+    def _track_members(self, account_id: str) -> None:
+        """Members of groups are listened for, contacts or not: what waits for them goes out when they come."""
+        account, conversations = self._accounts.jami(account_id), self._conversations.account(account_id)
+        if account is None or conversations is None:
+            return
+        groups = (info for info in conversations.infos.values() if not info.is_removed and info.mode != ONE_TO_ONE)
+        account.presence.set_members(sorted({uri for info in groups for uri in info.members}))
 
     async def _add_online(self, account: JamiAccount) -> None:
         await self._add(account)

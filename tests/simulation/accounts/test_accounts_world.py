@@ -420,3 +420,15 @@ async def test_any_storm_of_orders_ends_in_the_last_state(one: Machine) -> None:
     await settle()
     assert account.state is State.UNREGISTERED
     assert account.session is None
+
+
+async def test_group_members_are_tracked_until_they_leave(one: Machine, other: Machine) -> None:
+    a, b = await one.account(), await other.account()
+    a.presence.set_members([b.uri, a.uri, "nonsense"])
+    await settle()
+    assert one.signals(NewBuddyNotification) == [NewBuddyNotification(a.id, b.uri, 1, "")]
+    await a.contacts.add(b.uri)
+    a.presence.set_members([])
+    assert a.presence.status(b.uri) == 1, "a contact is tracked without a group"
+    await a.contacts.remove(b.uri, ban=False)
+    assert a.presence.status(b.uri) == 0
