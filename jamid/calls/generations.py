@@ -32,7 +32,7 @@ class Ending(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class LastWords:
-    """What a client is told: `state` with `code`, then OVER with `over_code`; an answered or own call that ends in INACTIVE says HUNGUP."""
+    """What a client is told: the word of `state` in a disconnected call (ACTIVE: HUNGUP) with `code`, then OVER with `over_code`."""
 
     state: CallState
     code: int = 0
