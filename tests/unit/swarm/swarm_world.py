@@ -212,7 +212,7 @@ class FakeHome:
     def of(self, kind: type[S]) -> list[S]:
         return [signal for signal in self.signals if isinstance(signal, kind)]
 
-    async def wait(self, condition: Callable[[], object], seconds: float = 10) -> None:
+    async def wait(self, condition: Callable[[], object], seconds: float = 20) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 await asyncio.sleep(0.005)
