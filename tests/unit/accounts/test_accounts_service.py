@@ -320,7 +320,9 @@ class TestMigration:
         assert expired is not None
         assert expired.state is State.ERROR_NEED_MIGRATION
         await later.accounts.set_details(account.id, {"Account.archivePassword": "wrong"})
-        await settle(2.0)
+        async with asyncio.timeout(60):
+            while not later.signals(MigrationEnded):
+                await settle()
         assert later.signals(MigrationEnded) == [MigrationEnded(account.id, "INVALID")]
         assert expired.state is State.ERROR_NEED_MIGRATION
         await later.accounts.close()
