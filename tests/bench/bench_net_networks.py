@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from tests.interop.lab import Lab, new_name
-from tests.support.net.networks import NETWORKS, Network, build, enter, path, send
+from tests.support.net.networks import NETWORKS, Network, build, enter, path, send, settle
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
 PAIRS = (("ours", "ours"), ("ours", "real"), ("real", "ours"), ("real", "real"))
@@ -22,8 +22,8 @@ _HEAD = """# Who reaches whom, and how
 
 Measured by `python -m tests.bench.bench_net_networks` with two daemons in network namespaces on one machine: host a asks for a
 connection by sending a message to host b, and the time is that from the call to the connection as the list of connections shows it
-(between two real daemons: their log). "Real" is Debian's jami-daemon 13.7.0, whose ICE advances in steps of half a second and whose
-first TLS handshake waits for a key exchange group that it makes in the background. Each cell is one run; "no connection": none in 25 s.
+(between two real daemons: their log). "Real" is Debian's jami-daemon 13.7.0, after it has made the parameters that its first TLS
+handshake would wait for. Each cell is one run; "no connection": none within 25 s.
 """
 _GENERATIONS_HEAD = """
 ## Generations
@@ -39,6 +39,7 @@ async def _measure(network: Network, a: str, b: str) -> str:
         build(lab, network, a, b)
         async with asyncio.timeout(60):
             sender, receiver = await enter(lab, network)
+            await settle(lab, *(host for host, kind in (("a", a), ("b", b)) if kind == "real"))
         start = time.monotonic()
         sending = asyncio.create_task(send(sender, receiver, SECONDS))
         try:

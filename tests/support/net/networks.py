@@ -84,7 +84,15 @@ async def enter(lab: Lab, network: Network, **details: str) -> tuple[Player, Pla
         account, uri = await driver.add_account(bootstrap, "10.77.0.1" if network.turn else None, **public, **details)
         return Player(driver, account, uri)
 
-    return await asyncio.gather(player("a"), player("b"))
+    players = await asyncio.gather(player("a"), player("b"))
+    return players[0], players[1]
+
+
+async def settle(lab: Lab, *hosts: str) -> None:
+    """Waits until the real daemons among HOSTS have made what their first TLS handshake as server would wait for."""
+    for host in hosts:
+        while "Saved DhParams" not in lab.log(host):
+            await asyncio.sleep(0.1)
 
 
 async def send(sender: Player, receiver: Player, seconds: float) -> float:
