@@ -6,11 +6,7 @@ To add a room: make its service in `__init__` below what it needs, put it into `
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from jamid.accounts.account import State
@@ -23,6 +19,7 @@ from jamid.accounts.service import Accounts
 from jamid.app.calling import Calling, ConversationCalls
 from jamid.app.conversing import Conversing
 from jamid.app.options import Options
+from jamid.app.parts import Part, Running
 from jamid.bus.interface import Interface
 from jamid.bus.managers.accounts import AccountsPart
 from jamid.bus.managers.audio import AudioPart
@@ -63,25 +60,11 @@ if TYPE_CHECKING:
     from jamid.net.connections import Connections
 from jamid.swarm.service import Conversations
 
-_log = logging.getLogger(__name__)
-
-_LEAST_STOP_SECONDS = 0.05
-"""What each part may take to stop although an earlier one used up the time."""
-
 
 class RequestStop(Protocol):
     """How a part asks for the daemon's end."""
 
     def __call__(self, reason: str, code: int = 0) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Something that is started and stopped."""
-
-    name: str
-    start: Callable[[], Awaitable[None]] | None = None
-    stop: Callable[[], Awaitable[None]] | None = None
 
 
 class ConnectionsByAccount:
@@ -108,7 +91,7 @@ class Daemon:
         self.paths = paths or Paths.from_environment()
         self.events = Events()
         self._request_stop = request_stop
-        self._started: list[Part] = []
+        self._running = Running()
 
         self.settings = Settings.load(self.paths.config / FILE_NAME)
         self.seams = Seams()
@@ -218,27 +201,12 @@ class Daemon:
     # -- life -------------------------------------------------------------------------------------------------------------
     async def start(self) -> None:
         """Starts every part in order; raises LocalError when one cannot start."""
-        for part in self._parts():
-            if part.start:
-                began = time.monotonic()
-                await part.start()
-                _log.debug("%s started in %.3f s", part.name, time.monotonic() - began)
-            self._started.append(part)
+        await self._running.start(self._parts())
         self.events.publish(Started())
 
     async def stop(self, seconds: float) -> None:
         """Stops what has been started, in reverse order, within about SECONDS; a part that fails or hangs does not keep the others."""
-        end = time.monotonic() + seconds
-        while self._started:
-            part = self._started.pop()
-            if part.stop:
-                try:
-                    async with asyncio.timeout(max(end - time.monotonic(), _LEAST_STOP_SECONDS)):
-                        await part.stop()
-                except TimeoutError:
-                    _log.warning("%s did not end in time; what was confirmed is saved", part.name)
-                except Exception:
-                    _log.exception("%s failed while stopping", part.name)
+        await self._running.stop(seconds)
 
     def status(self) -> str:
         """One line for people: what the daemon is doing."""
