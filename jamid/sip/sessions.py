@@ -446,10 +446,13 @@ class InviteSession:
             self._retry.cancel()
             self._retry = None
         self.exchange.remove_session(self)
+        # Transactions keep the session for another half minute; the call behind it need not wait for them.
+        self.listener = None
 
     def _end(self, end: Ended) -> None:
         if self.state is SessionState.ENDED:
             return
+        listener = self.listener
         self._finish()
-        if self.listener is not None:
-            self.listener.ended(self, end)
+        if listener is not None:
+            listener.ended(self, end)
