@@ -388,6 +388,9 @@ class AccountConversations:
             return False
         self.cloner.cancel(conversation_id)
         left = await self.membership.leave(conversation)
+        for uri in conversation.info.members if conversation.info.mode == ONE_TO_ONE else ():
+            if self.home.contact_conversation(uri) == conversation_id:
+                await self.home.set_contact_conversation(uri, "")
         await self._forget(conversation, erase=not left)
         return True
 

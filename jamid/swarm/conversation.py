@@ -57,6 +57,8 @@ class Draft:
     """not announced to our own clients"""
     before: Callable[[Commit], None] | None = None
     """called with the commit before clients are told of it"""
+    failure: str = ""
+    """why it could not be made although it may be"""
 
 
 @dataclass(slots=True)
@@ -220,7 +222,12 @@ class Conversation:
             self._outbox.clear()
 
     async def _commit(self, drafts: Sequence[Draft]) -> None:
-        outcome, batch = await self.run(self._commit_here, drafts)
+        try:
+            outcome, batch = await self.run(self._commit_here, drafts)
+        except BaseException:
+            for draft in drafts:
+                draft.done.set_result(None)
+            raise
         self._take_facts(batch.facts)
         # In order: each is announced to our clients, then told to whoever waits for it.
         for draft, commit in zip(drafts, outcome, strict=True):
@@ -230,6 +237,8 @@ class Conversation:
                 for body in batch.bodies:
                     if body["id"] == commit.id:
                         self.announcer.own(commit, body)
+            if draft.failure:
+                self.publish(OnConversationError(self.home.id, self.id, COMMIT_ERROR, draft.failure))
             if not draft.done.done():
                 draft.done.set_result(commit)
         if batch.commits:
@@ -245,6 +254,7 @@ class Conversation:
                 except JamidError as error:
                     _log.warning("%r a commit could not be made: %s", self, error)
                     commit = None
+                    draft.failure = str(error)
                 if commit is not None:
                     self._log_of(repository).appended(commit.id)
                 made.append(commit)

@@ -86,6 +86,8 @@ class Repository:
             kind, data = self._git.odb.read(oid)
         except (KeyError, ValueError):
             raise RemoteError(f"there is no object {oid} in {self.path.name}") from None
+        except Exception as error:
+            raise RemoteError(f"object {oid} in {self.path} is damaged: {error}") from error
         return int(kind), bytes(data)
 
     def __contains__(self, oid: str) -> bool:
@@ -95,7 +97,10 @@ class Repository:
             return False
 
     def write(self, kind: int, data: bytes) -> str:
-        return str(self._git.odb.write(kind, data))
+        try:
+            return str(self._git.odb.write(kind, data))
+        except Exception as error:
+            raise LocalError(f"cannot write to {self.path}: {error}; free space or make it writable") from error
 
     def commit(self, oid: str) -> Commit:
         """The commit OID; raises RemoteError when there is none."""
@@ -202,13 +207,20 @@ class Repository:
                     self.write(item.kind, item.data)
             return
         directory = self.path / ".git" / "objects" / "pack"
-        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise LocalError(f"cannot write to {directory}: {error.strerror}; free space or make it writable") from error
         name = f"pack-{pack[-20:].hex()}"
         # The index comes last: git takes a pack without an index for one that is still being written.
-        for path, content in ((directory / f"{name}.pack", pack), (directory / f"{name}.idx", write_index(pack, objects))):
-            temporary = path.with_suffix(".incoming")
-            temporary.write_bytes(content)
-            os.replace(temporary, path)
+        temporary = directory / f"{name}.incoming"
+        try:
+            for path, content in ((directory / f"{name}.pack", pack), (directory / f"{name}.idx", write_index(pack, objects))):
+                temporary.write_bytes(content)
+                os.replace(temporary, path)
+        except OSError as error:
+            temporary.unlink(missing_ok=True)
+            raise LocalError(f"cannot write to {directory}: {error.strerror}; free space or make it writable") from error
         self.reopen()
 
     def pack(self, want: str, haves: Iterable[str]) -> Iterator[bytes]:

@@ -226,3 +226,31 @@ async def test_a_second_device_gets_everything(tmp_path: Path) -> None:
         await w.converge(conversation)
         await second.conversations.remove_conversation(second.id, conversation)
         await a.wait(lambda: a.of(ConversationRemoved))
+
+
+async def test_a_message_that_cannot_be_written_is_told_and_later_ones_go_on(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b = await w.add(1), await w.add(2)
+        conversation = await w.befriend(a, b)
+        objects = a.data_path / "conversations" / conversation / ".git" / "objects"
+        aside = objects.rename(objects.with_name("aside"))
+        objects.write_bytes(b"in the way")
+        a.conversations.send_message(a.id, conversation, "lost", "", 0)
+        await a.wait(lambda: a.of(OnConversationError))
+        assert a.of(OnConversationError)[-1].code == 5
+        objects.unlink()
+        aside.rename(objects)
+        a.conversations.send_message(a.id, conversation, "kept", "", 0)
+        await b.wait(lambda: texts(b) == ["kept"])
+
+
+async def test_removing_the_conversation_with_a_contact_lets_a_new_one_begin(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b = await w.add(1), await w.add(2)
+        first = await w.befriend(a, b)
+        assert await a.conversations.remove_conversation(a.id, first)
+        await b.wait(lambda: b.roles(first).get(a.uri) == "left")
+        assert a.contacts[b.uri] == ""
+        second = await a.conversations.one_to_one(a.id, b.uri)
+        assert second != first
+        assert a.conversations.get_conversations(a.id) == [second]
