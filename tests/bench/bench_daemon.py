@@ -184,13 +184,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if missing := missing_requirements():
         raise SystemExit(f"this bench needs {', '.join(missing)}")
+    load = os.getloadavg()[0]
     ours = asyncio.run(measure(ours=True))
     real = {} if arguments.ours else asyncio.run(measure(ours=False))
     text = table(ours, real)
     print(text)
     if arguments.write:
         head = "# Performance\n\nOurs and Debian's jami-daemon 13.7.0 in one run of `scripts/bench --write`"
-        machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}"
+        machine = f"{os.cpu_count()} cores, Linux {platform.release()}, Python {platform.python_version()}; load before it: {load:.1f}"
         more = "Each room's figures are in its own document: [dht](dht.md), [connections](connections.md), [calls](calls.md)."
         picture = "![Ratios](performance.svg)" if real else ""
         (REPOSITORY / "docs/performance.md").write_text(f"{head} ({machine}).\n\n{text}\n\n{picture}\n\n{more}\n")
