@@ -72,16 +72,17 @@ class Puller:
 
     async def _pull(self, conversation: Conversation, device: str, commit: str) -> None:
         key = conversation.id, device
-        again: str | None = commit
+        wanted: str | None = commit
         try:
             for _ in range(_ROUNDS):
-                if again is None or (again and await conversation.has_commit(again)):
+                if wanted is None:
                     return
                 self._running[key] = None
-                await self._wait_for_others(conversation, again)
-                if not again or not await conversation.has_commit(again):
-                    await self._once(conversation, device, again)
-                again = self._running[key]
+                await self._wait_for_others(conversation, wanted)
+                if not wanted or not await conversation.has_commit(wanted):
+                    await self._once(conversation, device, wanted)
+                # What was told meanwhile is looked at next; nothing can come between this and the end.
+                wanted = self._running[key]
         finally:
             self._running.pop(key, None)
 
