@@ -15,6 +15,7 @@ Both ends may send requests at any time and any number of dialogs may be open at
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import secrets
 import time
@@ -123,6 +124,7 @@ class SipExchange:
         self._timer: asyncio.TimerHandle | None = None
         self._tasks = Tasks(f"sip {peer.device_id[:8]}")
         self._closed = False
+        self._drained: asyncio.Event | None = None
 
     @property
     def closed(self) -> bool:
@@ -151,6 +153,8 @@ class SipExchange:
         if self._closed:
             return
         self._closed = True
+        if self._drained is not None:
+            self._drained.set()
         self._transport.close()
         if self._timer is not None:
             self._timer.cancel()
@@ -160,6 +164,14 @@ class SipExchange:
         for transaction in self._layer.pending():
             transaction.owner.no_response(transaction)
         self._on_end(self)
+
+    async def drain(self, seconds: float) -> None:
+        """Waits until everything we sent is answered, SECONDS at most: a farewell is lost when its channel closes before it is read."""
+        if self._layer.pending() and not self._closed:
+            self._drained = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._drained.wait()
 
     async def wait_closed(self) -> None:
         """Closes and waits for the reader."""
@@ -265,6 +277,8 @@ class SipExchange:
                 self.close()
                 return
         self._arm()
+        if self._drained is not None and not self._layer.pending():
+            self._drained.set()
 
     def _take(self, step: Step) -> None:
         if isinstance(step, ToSend):
