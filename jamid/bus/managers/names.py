@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from jamid.accounts.archive import SCHEME_PASSWORD
 from jamid.accounts.jami import JamiAccount
-from jamid.accounts.names import Answer, Registration
+from jamid.accounts.names import Answer, Lookup, Registration
 from jamid.accounts.service import Accounts
 from jamid.core.errors import JamidError
 from jamid.core.identifiers import bare_uri
@@ -60,7 +60,9 @@ class NamesPart:
         self._tell(account_id, address, await self._accounts.environment.names.lookup_address(server, address))
 
     def _tell(self, account_id: str, asked: str, answer: Answer) -> None:
-        signal = RegisteredNameFound(account_id, asked, int(answer.status), answer.address, answer.name)
+        # As 17 does: what was asked for stands in its own argument, and what was not found is empty.
+        address, name = (answer.address, answer.name) if answer.status is Lookup.FOUND else ("", "")
+        signal = RegisteredNameFound(account_id, asked, int(answer.status), address, name)
         self._accounts.environment.events.publish(signal)
 
     async def _register(self, account: JamiAccount, name: str, password: str, scheme: str) -> None:
