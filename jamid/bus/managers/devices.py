@@ -41,7 +41,7 @@ class DevicesPart:
         return account is not None and account.links.authenticate(password, scheme)
 
     def revokeDevice(self, account_id: str, *arguments: str) -> bool:
-        """13: (account, password, device); 17: (account, device, scheme, password). Both answer false; the signal tells the result."""
+        """13: (account, password, device); 17: (account, device, scheme, password). False as from both; the signal tells the result."""
         account = self._accounts.jami(account_id)
         if account is None:
             return False
@@ -51,4 +51,4 @@ class DevicesPart:
             password, device_id = arguments
             scheme = SCHEME_PASSWORD
         account.tasks.spawn(account.vault.revoke(device_id, password, scheme), "revoke")
-        return True
+        return False

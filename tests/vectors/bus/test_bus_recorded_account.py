@@ -47,7 +47,6 @@ OTHER_STATE = {
     "ConfigurationManager.getSupportedAudioManagers": "depends on the machine",
     "ConfigurationManager.fileTransferInfo": "the real daemons answer uninitialised memory for the sizes",
     "ConfigurationManager.isAgcEnabled": "13.7.0's default is served to both",
-    "ConfigurationManager.revokeDevice": "whether the device exists is told by deviceRevocationEnded",
     "ConfigurationManager.searchConversation": "the id is random",
     "ConfigurationManager.startConversation": "the id is random",
     "PresenceManager.getSubscriptions": "the recorded account of 17 had contacts",
