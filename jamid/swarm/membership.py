@@ -129,6 +129,19 @@ class Membership:
             if role in (BANNED, LEFT) and uri != account.home.uri:
                 account.server.drop_account(conversation, uri)
                 account.routing.drop_account(conversation.id, uri)
+                if role == LEFT and facts.root.mode == ONE_TO_ONE:
+                    await self._follow(uri)
+
+    async def _follow(self, contact: str) -> None:
+        """A contact left the conversation with us: 17 begins another at once, and can tell of it before it tells of leaving."""
+        account = self._account
+        if not account.home.is_contact(contact):
+            return
+        for request in account.requests.pending():
+            if request.sender == contact and request.metadatas.get("mode", "0") == "0":
+                await account.requests.take(request.conversation_id)
+                await account.join(request.conversation_id, [contact], mode=ONE_TO_ONE)
+                return
 
     # -- contacts --
 

@@ -25,6 +25,7 @@ from jamid.core.signals import (
     SwarmMessageReceived,
     SwarmMessageUpdated,
 )
+from jamid.swarm.rules import ONE_TO_ONE
 
 
 def texts(home: object) -> list[str]:
@@ -254,3 +255,23 @@ async def test_removing_the_conversation_with_a_contact_lets_a_new_one_begin(tmp
         second = await a.conversations.one_to_one(a.id, b.uri)
         assert second != first
         assert a.conversations.get_conversations(a.id) == [second]
+
+
+async def test_the_new_conversation_of_a_contact_who_leaves_is_followed(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b = await w.add(1), await w.add(2)
+        old = await w.befriend(a, b)
+        account = b.conversations.account(b.id)
+        assert account is not None
+        new = await account.start(ONE_TO_ONE, a.uri)
+        conversation = account.find(new)
+        assert conversation is not None
+        await account.membership.send_invitation(conversation, a.uri)
+        await a.wait(lambda: a.requested() == [new])
+        assert a.conversations.get_conversations(a.id) == [old]
+        await b.conversations.remove_conversation(b.id, old)
+        await a.wait(lambda: ConversationReady(a.id, new) in a.signals)
+        assert a.contacts[b.uri] == new
+        assert not a.requested()
+        a.conversations.send_message(a.id, new, "here we are", "", 0)
+        await b.wait(lambda: texts(b) == ["here we are"])
