@@ -167,7 +167,12 @@ class Membership:
         peer = next((uri for uri in facts.root.members if uri != account.home.uri), account.home.uri)
         before = account.find(account.home.contact_conversation(peer)) if account.home.contact_conversation(peer) else None
         await account.home.set_contact_conversation(peer, conversation.id)
-        if before is not None and before.id != conversation.id and before.info.mode == ONE_TO_ONE:
+        if before is None or before.id == conversation.id or before.info.mode != ONE_TO_ONE:
+            return
+        if before.is_here:
+            await before.load()
+        # Where the contact has been, and left, the history stays.
+        if before.role(peer) in ("", INVITED):
             await self._move_texts(before, conversation)
             await account.forget_conversation(before)
 

@@ -273,5 +273,7 @@ async def test_the_new_conversation_of_a_contact_who_leaves_is_followed(tmp_path
         await a.wait(lambda: ConversationReady(a.id, new) in a.signals)
         assert a.contacts[b.uri] == new
         assert not a.requested()
+        assert a.conversations.get_conversations(a.id) == [old, new]
+        assert not a.of(ConversationRemoved)
         a.conversations.send_message(a.id, new, "here we are", "", 0)
         await b.wait(lambda: texts(b) == ["here we are"])
