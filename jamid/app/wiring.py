@@ -134,6 +134,7 @@ class Daemon:
             Part("conversations", self.conversing.load, self.conversing.close),
             Part("sip", stop=self.calling.close),
             Part("call history", stop=self.call_history.close),
+            Part("conferences", stop=self.conferences.close),
             Part("calls", stop=self.calls.close),
             Part("bus", self._start_bus, self.bus.stop),
             Part("registrations", self.accounts.start),

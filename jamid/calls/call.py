@@ -65,6 +65,11 @@ class Surroundings:
 class Room(Protocol):
     """The conference a call is part of, as far as the call has to tell it (`jamid.calls.conference`)."""
 
+    @property
+    def host_silent(self) -> bool:
+        """Whether nothing of us may be heard there."""
+        ...
+
     def remove(self, call: Call) -> None: ...
     def changed(self) -> None: ...
     def ordered(self, call: Call, text: str) -> None: ...
@@ -229,6 +234,9 @@ class Call:
         self.publish(MediaNegotiationStatus(self.id, "NEGOTIATION_SUCCESS" if success else "NEGOTIATION_FAIL", to_maps(self.media)))
 
     def is_muted(self, label: str) -> bool:
+        """Whether the peer must not hear us on a stream: muted here, or in the conference the call is part of."""
+        if self.room is not None and self.room.host_silent:
+            return True
         return any(each.label == label and each.muted for each in self.media)
 
     def source_of(self, label: str) -> str:
@@ -252,7 +260,7 @@ class Call:
         told_audio, told_video = self._flags(MediaType.AUDIO), self._flags(MediaType.VIDEO)
         self.media = list(media)
         for each in self.media:
-            self.sound.set_muted(each.label, each.muted)
+            self.sound.set_muted(each.label, self.is_muted(each.label))
             self.sound.set_source(each.label, each.source)
         if self._flags(MediaType.AUDIO) != told_audio:
             muted = self.muted(MediaType.AUDIO)
@@ -324,10 +332,15 @@ class Call:
 
     async def _start_recording(self) -> bool:
         try:
-            self.recording = await self.around.audio.start_recording(self.id, [stream.id for stream in self.sound.streams.values()])
+            path = await self.around.audio.start_recording(self.id, [stream.id for stream in self.sound.streams.values()])
         except LocalError as error:
             _log.warning("call %s is not recorded: %s", self.id, error)
             return False
+        if self.over:
+            # It ended while the file was opened: nobody else would close that any more.
+            await self.around.audio.stop_recording(self.id)
+            return False
+        self.recording = path
         self.send_info(recording_body(recording=True))
         self.publish(RecordPlaybackFilepath(self.id, self.recording))
         self.publish(RecordingStateChanged(self.id, True))

@@ -195,6 +195,13 @@ class MediaChanges:
         self._preparing = True
         try:
             ice = await call.sound.prepare(2 * sum(each.enabled for each in call.media), controlling=True)
+        except ConnectionError as error:
+            _log.warning("call %s: its media cannot be changed: %s", call.id, error)
+            self._preparing = False
+            if not call.over:
+                call.tell_media(success=False)
+            self._next()
+            return
         finally:
             self._preparing = False
         self._offering_ice = True
@@ -224,13 +231,18 @@ class MediaChanges:
         except (RemoteError, ConnectionError) as error:
             _log.info("call %s: a media change is refused: %s", call.id, error)
             leg.session.refuse_offer(488)
+            self._preparing = False
+            self._next()
             return
         finally:
             self._preparing = False
         if call.over:
             return
+        if not leg.session.answer_offer(answer):
+            # The peer took its offer back meanwhile; it would never come to the new path.
+            self._next()
+            return
         call.media = _adopt(call, media)
-        leg.session.answer_offer(answer)
         self.start(agreed, remote)
 
     def _send_answer(self, description: SessionDescription, media: Sequence[MediaAttribute]) -> None:
@@ -243,9 +255,9 @@ class MediaChanges:
             _log.info("call %s: a media change is refused: %s", call.id, error)
             leg.session.refuse_offer(488)
             return
-        call.media = _adopt(call, media)
-        self._flags_answered = True
-        leg.session.answer_offer(answer)
+        if leg.session.answer_offer(answer):
+            call.media = _adopt(call, media)
+            self._flags_answered = True
 
     def start(self, agreed: Sequence[AgreedStream], remote: RemoteIce) -> None:
         """Connects the prepared ICE session, moves the sound there and tells clients; without a path the call ends."""
@@ -264,7 +276,7 @@ class MediaChanges:
         # What was muted or held while the path was looked for.
         call.sound.set_held(call.state is CallState.HOLD)
         for each in call.media:
-            call.sound.set_muted(each.label, each.muted)
+            call.sound.set_muted(each.label, call.is_muted(each.label))
         call.tell_media()
         call.sound_started()
         self._next()

@@ -95,6 +95,8 @@ class Conference:
         self.over = False
         self._around = around
         self._host_hand = False
+        self._host_moderator_muted = False
+        """by a moderator's order: apart from our own mute, which nobody else may undo"""
         self._moderators: dict[str, bool] = {}
         self._telling = False
         around.audio.set_host(self.id, present=attached)
@@ -171,6 +173,11 @@ class Conference:
     @property
     def audio_muted(self) -> bool:
         return all(each.muted for each in self.media if each.kind is MediaType.AUDIO)
+
+    @property
+    def host_silent(self) -> bool:
+        """Whether nothing of us may be heard."""
+        return self.audio_muted or self._host_moderator_muted
 
     def mute(self, kind: MediaType, muted: bool) -> bool:
         """Mutes the host for everybody."""
@@ -261,7 +268,8 @@ class Conference:
                 member.call.hang_up()
         if not meant and order.uri.partition("@")[0] == self.account.uri:
             if order.action is Action.MUTE:
-                self.mute(MediaType.AUDIO, order.on)
+                self._host_moderator_muted = order.on
+                self._apply_mutes()
             elif order.action is Action.HANG_UP:
                 self.detach()
             elif order.action is Action.HAND:
@@ -318,6 +326,7 @@ class Conference:
                     self.account.device_id,
                     HOST_STREAM,
                     audioLocalMuted=self.audio_muted,
+                    audioModeratorMuted=self._host_moderator_muted,
                     handRaised=self._host_hand,
                     isModerator=True,
                     recording=bool(self.recording),
@@ -353,7 +362,7 @@ class Conference:
         """The host's own mute counts for every participant, whatever the single calls had."""
         for member in self.members.values():
             for label in tuple(member.call.sound.streams):
-                member.call.sound.set_muted(label, self.audio_muted)
+                member.call.sound.set_muted(label, self.host_silent)
 
     def _publish(self, event: object) -> None:
         self._around.events.publish(event)

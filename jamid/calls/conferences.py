@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
@@ -35,10 +36,16 @@ class Conferences:
         self._calls = calls
         self._around = around
         self._conferences: dict[str, Conference] = {}
+        self._closing: set[asyncio.Task[str]] = set()
         self.on_ended: list[Callable[[Conference], None]] = []
         """called with every conference that is over"""
         calls.on_ended.append(self._call_ended)
         around.answered = self._call_answered
+
+    async def close(self) -> None:
+        """Waits until the recordings of ended conferences are complete."""
+        if self._closing:
+            await asyncio.wait(self._closing)
 
     def find(self, account_id: str, conference_id: str) -> Conference | None:
         conference = self._conferences.get(conference_id)
@@ -270,7 +277,12 @@ class Conferences:
 
     def _dissolve(self, conference: Conference) -> None:
         if self._conferences.pop(conference.id, None) is not None:
+            recorded = bool(conference.recording)
             conference.end()
+            if recorded:
+                task = asyncio.get_running_loop().create_task(self._around.audio.stop_recording(conference.id), name="end of recording")
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
             for tell in self.on_ended:
                 tell(conference)
 

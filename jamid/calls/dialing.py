@@ -17,7 +17,7 @@ from jamid.calls.legs import Leg
 from jamid.calls.media_maps import is_audio_only
 from jamid.calls.negotiation import Formats, Negotiator, RemoteIce
 from jamid.calls.states import Link
-from jamid.core.errors import JamidError, RemoteError
+from jamid.core.errors import JamidError, LocalError, RemoteError
 from jamid.core.identifiers import is_account_uri
 from jamid.sip.channels import SipChannels
 from jamid.sip.exchange import SipExchange
@@ -99,7 +99,12 @@ class Dialing:
 
     async def _search(self, sip: SipChannels) -> None:
         """Finds the announced devices and opens channels to those that have none."""
-        devices = [self._device] if self._device is not None else await self._call.account.devices_of(self._call.peer_uri)
+        call = self._call
+        try:
+            devices = [self._device] if self._device is not None else await call.account.devices_of(call.peer_uri)
+        except (OSError, JamidError) as error:
+            _log.warning("call %s: the devices of %s cannot be looked up: %s", call.id, call.peer_uri, error)
+            devices = []
         await asyncio.gather(*(self._reach(sip, each) for each in devices))
 
     async def _reach(self, sip: SipChannels, device: Any) -> None:
@@ -130,9 +135,10 @@ class Dialing:
         self._legs.append(leg)
         try:
             session.call(leg.negotiator.offer(call.media, self._ice))
-        except ConnectionError as error:
+        except (ConnectionError, LocalError) as error:
             self._legs.remove(leg)
-            _log.info("call %s: the channel to device %s closed: %s", call.id, device_id[:16], error)
+            leg.hang_up()
+            _log.warning("call %s: device %s cannot be called: %s", call.id, device_id[:16], error)
             return
         if call.link in (Link.DISCONNECTED, Link.TRYING):
             call.move(link=Link.PROGRESSING)

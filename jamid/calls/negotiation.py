@@ -109,7 +109,7 @@ class Negotiator:
         for line in offer.media:
             known = any(each.sdp == line.kind for each in MediaType) and (line.enabled or keep_closed)
             own = rest.pop(0) if known and rest else None
-            usable = own is not None and own.enabled and own.kind.sdp == line.kind
+            usable = own is not None and own.enabled and own.kind.sdp == line.kind and ("SAVP" in line.profile or not self._encrypted)
             wanted.append((own.label, self._describe(own, line)) if own is not None and usable else None)
         answer = self._author.answer(offer, [each and each[1] for each in wanted], ice)
         self._lines = len(answer.media)

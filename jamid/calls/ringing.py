@@ -49,6 +49,8 @@ def admit(account: CallAccount, exchange: SipExchange, session: InviteSession, c
         media = offered_media(description, keep_closed=True)
         if not any(each.kind is MediaType.AUDIO and each.enabled for each in media):
             raise RemoteError("it offers no audio")
+        if not any(line.kind == "audio" and line.enabled and "SAVP" in line.profile and line.cryptos for line in description.media):
+            raise RemoteError("its audio is not encrypted")
         if RemoteIce.of(description) is None:
             raise RemoteError("it has no ICE credentials")
         ours = Formats.of_account(account.codecs).audio

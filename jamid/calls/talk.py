@@ -32,6 +32,7 @@ class Talk:
     def __init__(self, call: Call, transfer: Callable[[Call, str], None]) -> None:
         self._call = call
         self._transfer = transfer
+        self._transferred = False
         self.conference_version = 0
         """how the peer, if it hosts a conference, wants orders to be written"""
         self.conference_infos: list[dict[str, str]] = []
@@ -79,7 +80,10 @@ class Talk:
         if match is None:
             _log.info("call %s: a transfer to something that is no account: %s", self._call.id, refer_to[:80])
             return
-        self._transfer(self._call, match[0])
+        # One is enough: each would be a call of ours to somebody the peer chose.
+        if not self._transferred:
+            self._transferred = True
+            self._transfer(self._call, match[0])
 
     def notified(self, leg: Leg, body: bytes) -> None:
         """How a transfer of ours goes: with the first 2xx the call is no longer ours."""

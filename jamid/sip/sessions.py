@@ -157,14 +157,15 @@ class InviteSession:
         request = self.dialog.request("INVITE", self.exchange.path, *self._features(), _SDP, contact=self._contact(), body=sdp)
         self._offer_sent = self.exchange.send(request, self)
 
-    def answer_offer(self, sdp: bytes) -> None:
-        """Accepts the peer's re-INVITE."""
+    def answer_offer(self, sdp: bytes) -> bool:
+        """Accepts the peer's re-INVITE; False when there is none any more."""
         transaction, self._offer_received = self._offer_received, None
         if transaction is None or transaction.answered:
-            return
+            return False
         self._unacknowledged = transaction
         user_agent, allow, contact = self._identity()
         self._respond(transaction, 200, allow, ("Supported", "replaces"), contact, user_agent, _SDP, body=sdp)
+        return True
 
     def refuse_offer(self, status: int = 488) -> None:
         """Refuses the peer's re-INVITE; the session goes on as before."""
@@ -439,6 +440,9 @@ class InviteSession:
             self.exchange.send(self.dialog.request("BYE", self.exchange.path, contact, agent), self)
         except ConnectionError:
             _log.debug("the channel closed before the BYE")
+        except LocalError as error:
+            # The peer's Contact makes it too long: the session ends here all the same.
+            _log.warning("not sent: %s", error)
 
     def _finish(self) -> None:
         self.state = SessionState.ENDED

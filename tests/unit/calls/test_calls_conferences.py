@@ -161,6 +161,39 @@ async def test_mutes_recordings_and_texts(party, settle):
     assert not await h.conferences.toggle_recording(h.account.id, conference)
 
 
+async def test_the_host_stays_muted_in_new_streams_and_by_either_hand(party, settle):
+    h, a, _, conference, calls = party
+    mine = a.calls.ids("")[0]
+    h.conferences.mute(h.account.id, conference, "MEDIA_TYPE_AUDIO", True)
+    a.calls.hold(a.account.id, mine)
+    await settle()
+    a.calls.resume(a.account.id, mine)
+    await settle()
+    assert len(h.audio.streams) == 3
+    assert h.audio.streams[-1].muted
+    assert h.calls.switch_input(h.account.id, calls[0], "file:///tmp/a.ogg")
+    assert h.audio.streams[-1].muted
+    h.conferences.mute(h.account.id, conference, "MEDIA_TYPE_AUDIO", False)
+    assert not h.audio.streams[-1].muted
+    a.conferences.mute_participant(a.account.id, mine, h.account.uri, True)
+    await settle()
+    assert h.audio.streams[-1].muted
+    assert entries(a)["0" * 40]["audioModeratorMuted"] == "true"
+    assert entries(a)["0" * 40]["audioLocalMuted"] == "false"
+    a.conferences.mute_participant(a.account.id, mine, h.account.uri, False)
+    await settle()
+    assert not h.audio.streams[-1].muted
+
+
+async def test_a_recording_ends_with_its_conference(party, settle):
+    h, _, _, conference, _ = party
+    assert await h.conferences.toggle_recording(h.account.id, conference)
+    assert h.conferences.hang_up(h.account.id, conference)
+    await settle()
+    await h.conferences.close()
+    assert h.audio.recordings == {}
+
+
 async def test_the_host_leaves_and_comes_back(party, settle):
     h, a, *_, conference, _ = party
     assert h.conferences.detach_host(h.account.id, conference)

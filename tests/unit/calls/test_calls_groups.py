@@ -102,3 +102,21 @@ async def test_addresses_that_are_none(lab, text):
     a = lab.add("a", "a")
     assert a.calls.place(a.account.id, f"rdv:{text}", AUDIO) == ""
     assert a.calls.place(a.account.id, f"swarm:{text}", AUDIO) == ""
+
+
+async def test_nobody_hears_a_host_that_did_not_choose_to_speak(group, settle):
+    h, a, conference, _ = group
+    h.conferences.hang_up(h.account.id, conference)
+    await settle()
+    again = a.calls.place(a.account.id, f"rdv:{GROUP}/{h.account.uri}/{h.account.device_id}/{conference}", AUDIO)
+    await settle()
+    assert h.audio.streams[-1].room == conference
+    assert h.audio.streams[-1].parameters.muted
+    assert h.audio.streams[-1].muted
+    # A participant's order may silence the host, never open its microphone.
+    a.conferences.mute_participant(a.account.id, again, h.account.uri, False)
+    await settle()
+    assert h.audio.streams[-1].muted
+    assert h.conferences.media(h.account.id, conference)[0]["MUTED"] == "true"
+    assert h.conferences.mute(h.account.id, conference, "MEDIA_TYPE_AUDIO", False)
+    assert not h.audio.streams[-1].muted

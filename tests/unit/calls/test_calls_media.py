@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from jamid.core.errors import LocalError
 from jamid.core.signals import (
     AudioMuted,
     IncomingMessage,
@@ -333,6 +336,7 @@ async def test_an_offered_video_is_declined_and_audio_answered(lab, settle):
     [
         ((b"opus/48000/2", b"siren/48000/2"), 488),
         ((b"a=crypto", b"a=xcrypto"), 488),
+        ((b"RTP/SAVP", b"RTP/AVP"), 488),
         ((b"a=ice-pwd", b"a=xice-pwd"), 488),
         ((b"m=audio", b"m=text"), 488),
     ],
@@ -401,3 +405,102 @@ async def test_no_sockets_no_call(lab, settle):
     a.place(b)
     await settle()
     assert a.states() == [("FAILURE", 5), ("OVER", 0)]
+
+
+async def test_a_running_call_is_not_taken_out_of_encryption(talk, settle):
+    a, b, call, theirs = talk
+    caller = a.calls.find(call)
+    ice = await caller.sound.prepare(2, controlling=True)
+    leg(a, call).offer(caller.leg.negotiator.offer(caller.media, ice).replace(b"RTP/SAVP", b"RTP/AVP"))
+    await settle()
+    assert a.of(MediaNegotiationStatus)[-1].event == "NEGOTIATION_FAIL"
+    assert b.calls.find(theirs).word == "CURRENT"
+    assert b.audio.streams[-1].parameters.keys is not None
+    assert flows(a, b)
+
+
+async def test_a_request_that_was_taken_back_harms_nothing(talk, settle):
+    a, b, call, theirs = talk
+    caller, callee = a.calls.find(call), b.calls.find(theirs)
+    ice = await caller.sound.prepare(4, controlling=True)
+    leg(a, call).offer(with_video(caller.leg.negotiator.offer(caller.media, ice)))
+    await settle()
+    (asked,) = b.of(MediaChangeRequested)
+    session = leg(b, theirs)
+    session.cancelled(session._offer_received)
+    assert b.calls.answer_media_change(b.account.id, theirs, asked.media_list)
+    await settle()
+    assert not callee.sound.connecting
+    assert [each.label for each in callee.media] == ["audio_0"]
+    assert callee.word == "CURRENT"
+    assert flows(a, b)
+
+
+async def test_a_call_whose_offer_is_too_long_fails(lab, settle, monkeypatch):
+    a, b = lab.add("a", "a"), lab.add("b", "b")
+    exchange = await a.account.sip.get(b.account.device_id)
+    monkeypatch.setattr("jamid.sip.exchange.SIP_MESSAGE_BYTES_SENT", 100)
+    a.place(b)
+    await settle()
+    assert a.states()[-1][0] == "OVER"
+    assert exchange.sessions == 0
+
+
+async def test_devices_that_cannot_be_looked_up_end_the_call(lab, settle):
+    a, b = lab.add("a", "a"), lab.add("b", "b")
+
+    async def devices_of(uri):
+        raise LocalError("offline")
+
+    a.account.devices_of = devices_of
+    a.place(b)
+    await settle()
+    assert a.states()[-1][0] == "OVER"
+
+
+async def test_one_transfer_is_enough(lab, talk, settle):
+    a, b, call, _ = talk
+    lab.add("c", "c")
+    for _ in range(3):
+        assert a.calls.transfer(a.account.id, call, "c" * 40)
+    await settle(0.1)
+    assert len(b.calls) == 1
+
+
+async def test_no_sockets_for_a_resume_leaves_the_call(talk, settle):
+    a, _, call, _ = talk
+    a.calls.hold(a.account.id, call)
+    await settle()
+
+    async def gather(self):
+        raise OSError(24, "too many open files")
+
+    working, a.account.ice = a.account.ice, lambda components, controlling: type("NoIce", (FakeIce,), {"gather": gather})(
+        components, controlling=controlling
+    )
+    a.calls.resume(a.account.id, call)
+    await settle()
+    assert a.of(MediaNegotiationStatus)[-1].event == "NEGOTIATION_FAIL"
+    a.account.ice = working
+    assert a.calls.hold(a.account.id, call)
+    await settle()
+    assert a.calls.resume(a.account.id, call)
+    await settle()
+    assert a.of(MediaNegotiationStatus)[-1].event == "NEGOTIATION_SUCCESS"
+
+
+async def test_a_recording_that_begins_after_the_end_is_closed(talk, settle):
+    a, _, call, _ = talk
+    plain = a.audio.start_recording
+
+    async def slow(call_id, streams):
+        await settle()
+        return await plain(call_id, streams)
+
+    a.audio.start_recording = slow
+    toggling = asyncio.ensure_future(a.calls.toggle_recording(a.account.id, call))
+    await asyncio.sleep(0)
+    a.calls.hang_up(a.account.id, call)
+    assert await toggling is False
+    assert a.audio.recordings == {}
+    assert a.of(RecordingStateChanged) == []

@@ -269,3 +269,15 @@ async def test_more_dialogs_than_allowed_are_refused(pair, settle):
     await settle()
     assert len(bob.sessions) == 32
     assert alice.recorder.told == [("ended", "refused", 503)] * 8
+
+
+async def test_a_contact_too_long_for_a_bye_does_not_keep_the_call(pair, call, settle):
+    alice, bob = pair
+    caller, callee = await call()
+    await settle()
+    callee.dialog.remote_target = f"sips:{'x' * 9000}@10.77.0.2"
+    callee.hang_up()
+    assert bob.exchange.sessions == 0
+    caller.dialog.remote_target = f"sips:{'x' * 9000}@10.77.0.3"
+    caller.hang_up()
+    assert alice.exchange.sessions == 0
