@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Awaitable
 from dataclasses import replace
 from pathlib import Path
@@ -92,7 +93,7 @@ class ContactBook:
             payload = b""
         looking = asyncio.ensure_future(self._account.devices_of(uri))  # while the conversation is being made
         try:
-            await in_thread(write_atomically, self._payload_path(uri), payload)
+            await in_thread(_keep_payload, self._payload_path(uri), payload, self._account.now_ms())
             contact = await self._ensure(uri, confirmed=False)
         except BaseException:
             looking.cancel()
@@ -157,13 +158,20 @@ class ContactBook:
 
     async def declined_by_user(self, uri: str, conversation_id: str) -> None:
         """The request of URI was declined, here or through its conversation: the DHT will deliver it again, it must stay declined."""
-        request = self.pending.remove(uri)
-        if request is None:
+        request = self.pending.get(uri)
+        if request is None or request.conversation_id != conversation_id:
             return
-        self.declined.add(uri, conversation_id, max(request.invited, request.received if not request.invited else 0))
-        files = self._account.files
-        await in_thread(write_atomically, files.data / "declinedRequests", self.declined.to_bytes())
+        self.pending.remove(uri)
+        await self._decline(uri, conversation_id, request.invited or request.received)
         await self.save_requests()
+
+    async def declined_elsewhere(self, uri: str, conversation_id: str, declined: int) -> None:
+        """The request of URI was declined on another device of ours, at DECLINED: this one's inbox may deliver it still."""
+        request = self.pending.get(uri)
+        if request is not None and request.conversation_id == conversation_id:
+            await self.declined_by_user(uri, conversation_id)
+        else:
+            await self._decline(uri, conversation_id, declined)
 
     async def set_conversation(self, uri: str, conversation_id: str) -> None:
         """Names the one-to-one conversation with a contact."""
@@ -190,8 +198,8 @@ class ContactBook:
 
     # -- what peers and own devices send --
 
-    async def receive(self, certificate: Certificate, uri: str, request: TrustRequest) -> None:
-        """A trust request or confirmation from a device of URI, whose chain was checked."""
+    async def receive(self, certificate: Certificate, uri: str, request: TrustRequest, *, fresh: bool = False) -> None:
+        """A trust request or confirmation from a device of URI, whose chain was checked; FRESH when it was surely sent just now."""
         if self.trust.status_of(certificate) is Status.BANNED or uri == self._account.uri:
             return
         contact = self.contacts.get(uri)
@@ -201,7 +209,7 @@ class ContactBook:
             pending = PendingRequest(
                 certificate.public_key.der, request.conversation_id, self._account.now_ms(), request.payload, request.invited
             )
-            await self._receive_from_stranger(uri, pending)
+            await self._receive_from_stranger(uri, pending, fresh=fresh)
 
     async def merge(self, contacts: dict[str, Contact], requests: dict[str, PendingRequest]) -> bool:
         """Takes over what another device of the account knows; whether anything was new."""
@@ -223,6 +231,8 @@ class ContactBook:
                 await self._account.seams.conversations.contact_gone(self._account.id, uri, conversation, ours.is_banned)
                 self._account.events.publish(ContactRemoved(self._account.id, uri, ours.is_banned))
                 self._account.presence.untrack(uri)
+                if ours.is_banned:
+                    self._account.drop_peer(uri)
             if self.pending.remove(uri) is not None:
                 await self.save_requests()
         if changed:
@@ -237,12 +247,13 @@ class ContactBook:
         contact = self.contacts.get(uri)
         if contact is None or not contact.is_active or contact.confirmed:
             return
-        payload = await in_thread(read_if_present, self._payload_path(uri), limits.INBOX_VALUE_BYTES)
+        payload, asked = await in_thread(_kept_payload, self._payload_path(uri))
         if payload is None and not contact.conversation_id:
             return
         last = self._sent.get((uri, certificate.long_id.hex()), 0)
         if self._account.now_ms() - last > _RESEND_AFTER_MS:
-            await self._send_to_device(uri, certificate, TrustRequest(contact.conversation_id, payload or b"", invited=contact.added))
+            request = TrustRequest(contact.conversation_id, payload or b"", invited=max(contact.added, asked))
+            await self._send_to_device(uri, certificate, request)
 
     # -- details --
 
@@ -282,8 +293,13 @@ class ContactBook:
             self._account.tasks.spawn(self._send_to_device(uri, certificate, confirmation), "confirm")
         self._account.events.publish(ContactConfirmed(self._account.id, uri, request.conversation_id))
 
-    async def _receive_from_stranger(self, uri: str, request: PendingRequest) -> None:
-        if self.declined.covers(uri, request.conversation_id, request.invited):
+    async def _decline(self, uri: str, conversation_id: str, invited: int) -> None:
+        self.declined.add(uri, conversation_id, invited, self._account.now_ms())
+        async with self._saving:
+            await in_thread(write_atomically, self._account.files.data / "declinedRequests", self.declined.to_bytes())
+
+    async def _receive_from_stranger(self, uri: str, request: PendingRequest, *, fresh: bool = False) -> None:
+        if self.declined.covers(uri, request.conversation_id, request.invited, self._account.now_ms(), fresh=fresh):
             return
         stored = sum(len(waiting.payload) for _, waiting in self.pending.items())
         if stored + len(request.payload) > limits.TRUST_REQUEST_STORE_BYTES:
@@ -298,7 +314,7 @@ class ContactBook:
         self._account.events.publish(TrustRequestReceived(account_id, uri, conversation, request.payload, request.received))
 
     async def _ask(self, uri: str, contact: Contact, payload: bytes, looking: Awaitable[list[Certificate]]) -> None:
-        request = TrustRequest(contact.conversation_id, payload, invited=contact.added)
+        request = TrustRequest(contact.conversation_id, payload, invited=max(contact.added, self._account.now_ms()))
         await self._send(uri, request, looking)
 
     async def _send(self, uri: str, request: TrustRequest, looking: Awaitable[list[Certificate]] | None = None) -> None:
@@ -328,3 +344,18 @@ class ContactBook:
 
     def _payload_path(self, uri: str) -> Path:
         return self._account.files.cache / "requests" / uri
+
+
+def _keep_payload(path: Path, payload: bytes, now: int) -> None:
+    """Keeps what is sent with a request, in a file that bears the date of asking: repeating it is not asking again."""
+    write_atomically(path, payload)
+    os.utime(path, ns=(now * 1_000_000, now * 1_000_000))
+
+
+def _kept_payload(path: Path) -> tuple[bytes | None, int]:
+    """What was kept, and when the user asked, milliseconds since 1970."""
+    payload = read_if_present(path, limits.INBOX_VALUE_BYTES)
+    try:
+        return payload, path.stat().st_mtime_ns // 1_000_000
+    except OSError:
+        return payload, 0

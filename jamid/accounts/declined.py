@@ -2,43 +2,80 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 import msgpack
 
 from jamid.accounts.receipt import unpack_map
 from jamid.core import limits
 
+_PAUSE_MS: Final = 600_000
+"""So long after it was declined a request without a date stays declined, whatever comes."""
+_PAUSE_FACTOR: Final = 6
+"""Each further time it was declined makes the pause longer: 17 repeats an unanswered request whenever it starts."""
+_LONGEST_MS: Final = 365 * 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Declined:
+    """A request that was declined; times in milliseconds since 1970."""
+
+    invited: int
+    """date of the request, or of its coming when it had none"""
+    at: int
+    times: int = 1
+
+    @property
+    def pause(self) -> int:
+        pause: int = _PAUSE_MS * _PAUSE_FACTOR ** (min(self.times, 16) - 1)
+        return min(_LONGEST_MS, pause)
+
 
 class DeclinedRequests:
-    """(Jami id, conversation id) -> date of the request that was declined, milliseconds; the oldest go when it is full."""
+    """(Jami id, conversation id) -> the request that was declined; the oldest go when it is full."""
 
     def __init__(self) -> None:
-        self._dates: dict[tuple[str, str], int] = {}
+        self._declined: dict[tuple[str, str], _Declined] = {}
 
-    def add(self, uri: str, conversation_id: str, invited: int) -> None:
+    def add(self, uri: str, conversation_id: str, invited: int, now: int) -> None:
         """Remembers that a request was declined."""
-        self._dates.pop((uri, conversation_id), None)
-        self._dates[uri, conversation_id] = invited
-        while len(self._dates) > limits.DECLINED_REQUESTS:
-            del self._dates[next(iter(self._dates))]
+        before = self._declined.pop((uri, conversation_id), None)
+        times = before.times + 1 if before is not None else 1
+        self._put(uri, conversation_id, _Declined(max(invited, before.invited if before is not None else 0), now, times))
 
-    def covers(self, uri: str, conversation_id: str, invited: int) -> bool:
-        """Whether a request is the one that was declined, and not a newer one."""
-        declined = self._dates.get((uri, conversation_id))
-        return declined is not None and invited <= declined
+    def covers(self, uri: str, conversation_id: str, invited: int, now: int, *, fresh: bool) -> bool:
+        """Whether a request is the one that was declined, and not a newer one.
+
+        13 and 17 do not date theirs (INVITED 0): a newer one is told by its coming FRESH, not from what the DHT kept, after a pause.
+        """
+        declined = self._declined.get((uri, conversation_id))
+        if declined is None:
+            return False
+        if invited:
+            return invited <= declined.invited
+        return not fresh or now - declined.at < declined.pause
 
     def to_bytes(self) -> bytes:
-        packed: bytes = msgpack.packb({f"{uri}/{conversation}": date for (uri, conversation), date in self._dates.items()})
+        packed: bytes = msgpack.packb(
+            {f"{uri}/{conversation}": [each.invited, each.at, each.times] for (uri, conversation), each in self._declined.items()}
+        )
         return packed
+
+    def _put(self, uri: str, conversation_id: str, declined: _Declined) -> None:
+        self._declined[uri, conversation_id] = declined
+        while len(self._declined) > limits.DECLINED_REQUESTS:
+            del self._declined[next(iter(self._declined))]
 
     @classmethod
     def from_bytes(cls, data: bytes) -> DeclinedRequests:
         """Parses the file; raises RemoteError when it is no such map."""
         declined = cls()
         fields: dict[Any, Any] = unpack_map(data, limits.STATE_FILE_BYTES)
-        for key, date in fields.items():
-            if isinstance(key, str) and isinstance(date, int):
+        for key, entry in fields.items():
+            # Earlier files hold nothing but the date.
+            numbers = [entry, entry, 1] if isinstance(entry, int) else entry
+            if isinstance(key, str) and isinstance(numbers, list) and len(numbers) == 3 and all(isinstance(each, int) for each in numbers):
                 uri, _, conversation = key.partition("/")
-                declined.add(uri, conversation, date)
+                declined._put(uri, conversation, _Declined(numbers[0], numbers[1], max(1, numbers[2])))
         return declined

@@ -25,6 +25,9 @@ MESSAGE_TYPE: Final = 3
 _RETRIES: Final = (3.0, 20.0)
 """seconds until the certificate of a sender that was not to be found is looked for again: it may have been put a moment after"""
 
+_KEPT_MS: Final = 300_000
+"""What comes within so long of the start may have been in the inbox before, or be the repetition by a peer who sees us come."""
+
 
 class Inbox:
     """Treats what comes; senders whose certificate is known do not wait behind strangers, who may each cost a search on the DHT."""
@@ -36,6 +39,9 @@ class Inbox:
         self._acquaintances: asyncio.Queue[Value] = asyncio.Queue(limits.INBOX_BACKLOG)
         self._told_full = False
         self._retrying = 0
+        self._started = 0
+        self._requests: dict[tuple[PublicKey, int], None] = {}
+        """trust requests that came, by sender and value"""
         self._treat: dict[int, Callable[[PublicKey, Value], Awaitable[None]]] = {
             TRUST_REQUEST_TYPE: self._trust_request,
             MESSAGE_TYPE: self._text_message,
@@ -44,6 +50,7 @@ class Inbox:
 
     def start(self) -> None:
         """Begins to treat."""
+        self._started = self._account.now_ms()
         for _ in range(limits.INBOX_WORKERS):
             self._tasks.spawn(self._work(self._strangers), "inbox")
         self._tasks.spawn(self._work(self._acquaintances), "inbox")
@@ -91,7 +98,13 @@ class Inbox:
     async def _trust_request(self, owner: PublicKey, value: Value) -> None:
         request = TrustRequest.from_bytes(value.data)
         certificate, uri = await self._account.peers.authenticate(owner)
-        await self._account.contacts.receive(certificate, uri, request)
+        # The DHT delivers what it keeps when we come, and again when nodes come and go.
+        known = owner, value.id
+        fresh = known not in self._requests and self._account.now_ms() - self._started > _KEPT_MS
+        self._requests[known] = None
+        while len(self._requests) > limits.INBOX_REQUESTS_KNOWN:
+            del self._requests[next(iter(self._requests))]
+        await self._account.contacts.receive(certificate, uri, request, fresh=fresh)
 
     async def _text_message(self, owner: PublicKey, value: Value) -> None:
         await self._account.messages.received_on_dht(owner, value.data)

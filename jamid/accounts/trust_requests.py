@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgpack
@@ -124,6 +124,8 @@ class PendingRequests:
         if old is not None:
             newer = request.invited > old.invited if request.invited or old.invited else request.received > old.received
             known = request.conversation_id == old.conversation_id and request.payload == old.payload
+            if known and newer:  # asked again: no news, but it is the later one that is answered
+                self._requests[uri] = replace(old, invited=request.invited)
             if known or not newer:
                 return False
         elif len(self._requests) >= limits.PENDING_TRUST_REQUESTS:

@@ -117,6 +117,9 @@ class ConversingAccount:
     async def contact_declined(self, uri: str, conversation: str) -> None:
         await self._account.contacts.declined_by_user(uri, conversation)
 
+    async def contact_declined_elsewhere(self, uri: str, conversation: str, declined: int) -> None:
+        await self._account.contacts.declined_elsewhere(uri, conversation, declined)
+
     # -- messages outside git --
 
     async def send(self, uri: str, mime: str, text: str, *, only_connected: bool = False) -> int:

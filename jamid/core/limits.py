@@ -214,6 +214,8 @@ REVOCATION_LISTS_PER_ACCOUNT: Final = 16
 """Values at an account's key that are tried as its revocation list; each costs a signature check."""
 INBOX_BACKLOG: Final = 512
 """Inbox values that wait for their sender's certificate; each may hold 64 KiB, more are dropped."""
+INBOX_REQUESTS_KNOWN: Final = 1_000
+"""Trust requests that are known again when the DHT delivers them twice; strangers send them."""
 INBOX_RETRIES: Final = 64
 """Messages of unknown senders that wait for another search."""
 INBOX_WORKERS: Final = 8

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from jamid.core import limits
 from jamid.core.signals import ConversationRequestDeclined, ConversationRequestReceived
@@ -13,6 +13,9 @@ from jamid.swarm.records import ConversationRequest, by_id, read_requests
 if TYPE_CHECKING:
     from jamid.swarm.seams import Home, Publish
     from jamid.swarm.store import Store
+
+_SKEW_MS: Final = 60_000
+"""So far the clocks of two devices of ours may be apart."""
 
 
 class Requests:
@@ -79,10 +82,13 @@ class Requests:
             if conversation in is_known:
                 continue
             if theirs.declined:
-                if ours is None or not ours.declined:
+                # What was asked again since they declined is another request.
+                if ours is None or (not ours.declined and ours.received <= theirs.declined + _SKEW_MS):
                     self._requests[conversation] = theirs
                     await self._save()
                     self._publish(ConversationRequestDeclined(self._home.id, conversation))
+                    if theirs.metadatas.get("mode", "0") == "0":
+                        await self._home.contact_declined_elsewhere(theirs.sender, conversation, theirs.declined)
             elif ours is None and not self._home.is_banned(theirs.sender):
                 self._requests[conversation] = theirs
                 await self._save()

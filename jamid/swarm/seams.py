@@ -123,6 +123,10 @@ class Home(Protocol):
         """The trust request of URI was declined through its conversation."""
         ...
 
+    async def contact_declined_elsewhere(self, uri: str, conversation: str, declined: int) -> None:
+        """Another device of ours declined the trust request of URI, at DECLINED (milliseconds since 1970)."""
+        ...
+
     # -- messages outside git --
 
     async def send(self, uri: str, mime: str, text: str, *, only_connected: bool = False) -> int:

@@ -11,6 +11,7 @@ import pytest
 
 from jamid.accounts import inbox
 from jamid.accounts.account import State
+from jamid.accounts.contacts import Contact
 from jamid.accounts.generations import inbox_key
 from jamid.accounts.jami import JamiAccount
 from jamid.accounts.message_wire import ImMessage
@@ -181,6 +182,63 @@ class TestContacts:
         await put_in_inbox(memory, a, b, Value(type=4, data=TrustRequest(conversation, VCARD, invited=2000).to_bytes()))
         await settle()
         assert len(b.contacts.pending) == 1
+
+    async def test_undated_request_after_a_refusal_is_shown_when_it_is_surely_new(
+        self, one: Machine, other: Machine, memory: MemoryDht, clock: ManualClock
+    ) -> None:
+        a, b = await one.account(), await other.account()
+
+        async def ask(value_id: int) -> int:
+            await put_in_inbox(memory, a, b, Value(id=value_id, type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))
+            await settle()
+            return len(b.contacts.pending)
+
+        assert await ask(1) == 1
+        assert await b.contacts.discard(a.uri)
+        clock.advance(240)
+        assert await ask(2) == 0
+        clock.advance(3600)
+        assert await ask(2) == 0
+        assert await ask(3) == 1
+
+    async def test_asking_again_is_a_newer_request_and_repeating_is_not(self, one: Machine, other: Machine, clock: ManualClock) -> None:
+        a, b = await one.account(), await other.account()
+        await a.contacts.send_request(b.uri, VCARD)
+        await settle()
+        assert await b.contacts.discard(a.uri)
+        clock.advance(7200)
+        assert b.identity is not None
+        await a.contacts.peer_announced(b.uri, b.identity.certificate)
+        await settle()
+        assert len(b.contacts.pending) == 0
+        await a.contacts.send_request(b.uri, VCARD)
+        await settle()
+        assert len(b.contacts.pending) == 1
+
+    async def test_declining_one_invitation_leaves_the_request_for_another(self, one: Machine, other: Machine, memory: MemoryDht) -> None:
+        a, b = await one.account(), await other.account()
+        await put_in_inbox(memory, a, b, Value(type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))
+        await settle()
+        await b.contacts.declined_by_user(a.uri, "d" * 40)
+        assert len(b.contacts.pending) == 1
+
+    async def test_request_declined_on_another_device_stays_declined_here(self, one: Machine, other: Machine, memory: MemoryDht) -> None:
+        a, b = await one.account(), await other.account()
+        await b.contacts.declined_elsewhere(a.uri, "c" * 40, b.now_ms())
+        await put_in_inbox(memory, a, b, Value(id=1, type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))
+        await put_in_inbox(memory, a, b, Value(id=2, type=4, data=TrustRequest("d" * 40, VCARD).to_bytes()))
+        await settle()
+        assert [request.conversation_id for _, request in b.contacts.pending.items()] == ["d" * 40]
+        await b.contacts.declined_elsewhere(a.uri, "d" * 40, b.now_ms())
+        assert len(b.contacts.pending) == 0
+
+    async def test_ban_by_another_device_ends_connections(self, one: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+        a = await one.account()
+        dropped: list[str] = []
+        monkeypatch.setattr(a, "drop_peer", dropped.append)
+        await a.contacts.add("1" * 40)
+        await a.contacts.merge({"1" * 40: Contact(added=1000, removed=a.now_ms() + 5000, banned=True)}, {})
+        assert dropped == ["1" * 40]
 
     async def test_banned_account_is_not_heard(self, one: Machine, other: Machine) -> None:
         a, b = await one.account(), await other.account()

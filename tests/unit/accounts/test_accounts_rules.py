@@ -95,11 +95,35 @@ class TestRequests:
 
     def test_declined_requests_are_kept_in_their_file(self) -> None:
         declined = DeclinedRequests()
-        declined.add(URI, "c" * 40, 70)
+        declined.add(URI, "c" * 40, 70, 100)
         again = DeclinedRequests.from_bytes(declined.to_bytes())
-        assert again.covers(URI, "c" * 40, 70)
-        assert not again.covers(URI, "c" * 40, 71)
-        assert not again.covers(URI, "d" * 40, 1)
+        assert again.covers(URI, "c" * 40, 70, 200, fresh=True)
+        assert not again.covers(URI, "c" * 40, 71, 200, fresh=False)
+        assert not again.covers(URI, "d" * 40, 1, 200, fresh=False)
+
+    def test_file_of_declined_requests_that_holds_dates_only(self) -> None:
+        declined = DeclinedRequests.from_bytes(msgpack.packb({f"{URI}/{'c' * 40}": 70, "x": ["y"], "z": [1, 2]}))
+        assert declined.covers(URI, "c" * 40, 70, 200, fresh=True)
+        assert not declined.covers(URI, "c" * 40, 71, 200, fresh=True)
+
+    def test_undated_request_is_heard_again_after_ever_longer_pauses(self) -> None:
+        declined, minute = DeclinedRequests(), 60_000
+        declined.add(URI, "c" * 40, 0, 0)
+        assert declined.covers(URI, "c" * 40, 0, 9 * minute, fresh=True)
+        assert declined.covers(URI, "c" * 40, 0, 99 * minute, fresh=False)
+        assert not declined.covers(URI, "c" * 40, 0, 11 * minute, fresh=True)
+        declined.add(URI, "c" * 40, 0, 11 * minute)
+        again = DeclinedRequests.from_bytes(declined.to_bytes())
+        assert again.covers(URI, "c" * 40, 0, 70 * minute, fresh=True)
+        assert not again.covers(URI, "c" * 40, 0, 72 * minute, fresh=True)
+
+    def test_request_that_was_repeated_is_declined_as_a_whole(self) -> None:
+        requests = PendingRequests()
+        assert requests.store(URI, PendingRequest(b"", "a" * 40, 1000, b"x", 50))
+        assert not requests.store(URI, PendingRequest(b"", "a" * 40, 2000, b"x", 60))
+        request = requests.get(URI)
+        assert request is not None
+        assert (request.invited, request.received) == (60, 1000)
 
 
 class TestDevices:

@@ -138,6 +138,7 @@ class FakeHome:
         self.peer = FakePeer(self.device_id, self.uri, self.identity.certificate)
         self.contacts: dict[str, str] = {}
         self.banned: set[str] = set()
+        self.declined_elsewhere: list[tuple[str, str, int]] = []
         self.online = True
         self.events = Events()
         self.signals: list[Signal] = []
@@ -181,6 +182,9 @@ class FakeHome:
 
     async def contact_declined(self, uri: str, conversation: str) -> None:
         return None
+
+    async def contact_declined_elsewhere(self, uri: str, conversation: str, declined: int) -> None:
+        self.declined_elsewhere.append((uri, conversation, declined))
 
     async def send(self, uri: str, mime: str, text: str, *, only_connected: bool = False) -> int:
         for device in await self.devices_of(uri):

@@ -1,0 +1,52 @@
+"""Invitations between the devices of one account."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+from swarm_world import world
+
+from jamid.core.signals import ConversationRequestDeclined
+from jamid.swarm.records import ConversationRequest
+
+SENDER, CONVERSATION = "1" * 40, "c" * 40
+
+
+def told(declined: int, **metadatas: str) -> dict[str, object]:
+    return {CONVERSATION: ConversationRequest(CONVERSATION, SENDER, metadatas, declined - 1000, declined).to_map()}
+
+
+async def test_contacts_hear_of_a_request_that_another_device_declined(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        home = await w.add(1)
+        account = home.conversations.account(home.id)
+        assert account is not None
+        now = home.now_ms()
+        await account.requests.received(CONVERSATION, SENDER, {}, now)
+        await account.requests.merge(told(now), {})
+        assert home.declined_elsewhere == [(SENDER, CONVERSATION, now)]
+        assert account.requests.pending() == []
+
+
+async def test_contacts_do_not_hear_of_declined_groups(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        home = await w.add(1)
+        account = home.conversations.account(home.id)
+        assert account is not None
+        await account.requests.merge(told(home.now_ms(), mode="2"), {})
+        assert home.declined_elsewhere == []
+        assert len(home.of(ConversationRequestDeclined)) == 1
+
+
+async def test_an_old_refusal_does_not_take_a_request_that_was_repeated(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        home = await w.add(1)
+        account = home.conversations.account(home.id)
+        assert account is not None
+        now = home.now_ms()
+        await account.requests.received(CONVERSATION, SENDER, {}, now)
+        await account.requests.merge(told(now - 600_000), {})
+        assert len(account.requests.pending()) == 1
+        assert home.of(ConversationRequestDeclined) == []
