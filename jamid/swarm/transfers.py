@@ -224,7 +224,13 @@ class Transfers:
         if key not in self._downloads:
             task = self._account.tasks.spawn(self._download(conversation, waiting), "download")
             self._downloads[key] = task
-            task.add_done_callback(lambda _: self._downloads.pop(key, None) and self._progress.pop(key, None))
+            task.add_done_callback(lambda _: self._ended(key, task))
+
+    def _ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
+        # One that was cancelled may have been begun anew before it ended.
+        if self._downloads.get(key, task) is task:
+            self._downloads.pop(key, None)
+            self._progress.pop(key, None)
 
     async def _resume(self, uri: str) -> None:
         for conversation in self._account.all() if uri == self._account.home.uri else self._account.shared_with(uri):

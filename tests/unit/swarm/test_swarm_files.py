@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import sys
@@ -73,6 +74,27 @@ async def test_a_cut_download_is_resumed_where_it_ended(tmp_path: Path) -> None:
         assert target.read_bytes() == path.read_bytes()
         assert any("start=600000" in channel.name for _, _, channel in w.channels)
         assert (kept(b, conversation) / offer["fileId"]).resolve() == target.resolve()
+
+
+async def test_a_download_begun_again_outlives_the_end_of_the_cancelled_one(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b, conversation = await pair(w)
+        path = tmp_path / "file.bin"
+        path.write_bytes(b"x" * 1000)
+        offer = await offered(a, b, conversation, path, "name.txt")
+        account = b.conversations.account(b.id)
+        assert account is not None
+        w.separate(a, b)
+        assert await b.conversations.download_file(b.id, conversation, offer["id"], offer["fileId"], "")
+        await asyncio.sleep(0)
+        first = account.transfers._downloads[conversation, offer["fileId"]]
+        ended = asyncio.ensure_future(asyncio.wait([first]))
+        assert await b.conversations.cancel_data_transfer(b.id, conversation, offer["fileId"]) == 0
+        assert await b.conversations.download_file(b.id, conversation, offer["id"], offer["fileId"], "")
+        second = account.transfers._downloads[conversation, offer["fileId"]]
+        account.transfers._ended((conversation, offer["fileId"]), first)
+        assert account.transfers._downloads[conversation, offer["fileId"]] is second
+        await ended
 
 
 async def test_a_download_waits_for_somebody_who_has_the_file(tmp_path: Path) -> None:
