@@ -39,6 +39,10 @@ class ConnectionOwner(Protocol):
         """Whether the peer may open the channel NAME: who takes it, None to decline."""
         ...
 
+    def admits(self, connection: Connection, certificate: Certificate) -> bool:
+        """Whether the peer, who has just proven that CERTIFICATE is its own, may stay."""
+        ...
+
     def connection_closed(self, connection: Connection, reason: str) -> None:
         """CONNECTION is gone; called once, and only after `start` had succeeded."""
         ...
@@ -78,6 +82,7 @@ class Connection:
         self._beacon: asyncio.TimerHandle | None = None
         self._pongs = 0
         self._stall: asyncio.TimerHandle | None = None
+        self._leaving = False
 
     async def start(self, link: TcpLink) -> None:
         """Makes the TLS handshake and proves who the peer is; raises RemoteError or ConnectionError when it fails."""
@@ -147,18 +152,21 @@ class Connection:
 
     async def close(self) -> None:
         """Tells the peer and ends the connection."""
+        link, engine = self._link, self._engine
         if not self.closed:
-            link, engine = self._link, self._engine
+            self._leaving = True
             self._pump()
             if link is not None and engine.established:
                 link.send_records(engine.shutdown())
             self._finish("the connection was closed here")
-            if link is not None and not link.closed:
+            if link is not None:
                 link.resume_reading()
-                # A FIN before the peer has read our last bytes could become a RST that takes them away.
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_CLOSE_SECONDS):
-                        await asyncio.shield(self._gone)
+        if self._leaving and link is not None and not link.closed:
+            # A FIN before the peer has read our last bytes could become a RST that takes them away.
+            # The owner, told of the end, closes us once more meanwhile and must not cut this short.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await asyncio.shield(self._gone)
         await self._drop()
 
     # -- the link's side ------------------------------------------------------------------------------------------------------
@@ -231,6 +239,8 @@ class Connection:
         if certificate.issuer is None or certificate == self._expected:
             certificate = self._expected  # a chain of one says less than what we know, and a second copy only costs memory
         verify_chain(certificate, now=datetime.fromtimestamp(self._clock.time(), UTC))
+        if not self._owner.admits(self, certificate):
+            raise RemoteError(f"the device is not allowed to connect for account {certificate.account_uri}")
         self.peer.certificate = certificate
         self.peer.account_uri = certificate.account_uri
         self.peer.generation = generation_of_software(self._session.peer_software)

@@ -244,6 +244,15 @@ class Connections:
         here = len(device.connections) if device is not None else 0
         return not self._closed and here < limits.CONNECTIONS_PER_DEVICE and len(self._all()) < limits.CONNECTIONS
 
+    def admits(self, connection: Connection, certificate: Certificate) -> bool:
+        """Whether the peer may stay under the certificate of its handshake, which may name another account than the one on the DHT.
+
+        Asked even when it is the same: since the offer the account may have been blocked, or the device revoked.
+        """
+        if connection.outgoing and certificate.account_uri == connection.peer.account_uri:
+            return True  # whom we call ourselves need not be allowed to call us
+        return self.policy.allows(certificate)
+
     def established(self, connection: Connection) -> None:
         """CONNECTION stands."""
         device = self._device(connection.peer.device_id)
@@ -284,10 +293,20 @@ class Connections:
         if handler is None or connection.peer.certificate.issuer is None:
             return None
         try:
-            return handler.opened if handler.accepts(connection.peer, name) else None
+            if not handler.accepts(connection.peer, name):
+                return None
         except Exception:
             _log.exception("the handler of channel %s failed", name)
             return None
+
+        def take(channel: Channel) -> None:
+            try:
+                handler.opened(channel)
+            except Exception:
+                _log.exception("the handler of channel %s failed", name)
+                channel.close()
+
+        return take
 
     # -- details --------------------------------------------------------------------------------------------------------------
 
@@ -339,7 +358,7 @@ class Connections:
                 certificate = await self._certificate(device_id)
             await self._requester.connect(certificate, kind)
         except (LocalError, OSError) as error:
-            reason = str(error)
+            reason = str(error) or type(error).__name__
             _log.info("no connection with %s: %s", device_id, reason)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"

@@ -65,6 +65,9 @@ class TcpLink(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        if self.closed:  # aborted before it stood
+            self._transport.abort()
+            return
         local = transport.get_extra_info("sockname")[:2]
         self.local = (_plain(local[0]), local[1])
         if not self.relayed:
@@ -147,8 +150,10 @@ class TcpLink(asyncio.BufferedProtocol):
             self._transport.close()
 
     def abort(self) -> None:
-        """Closes at once, with a RST."""
-        if self._transport is not None and not self.closed:
+        """Closes at once, with a RST; one that does not stand yet will not."""
+        if self._transport is None:
+            self.closed = True
+        elif not self.closed:
             self._transport.abort()
 
 

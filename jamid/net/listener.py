@@ -94,7 +94,10 @@ class Listener:
     def _accepted(self) -> TcpLink:
         link = TcpLink(self)
         if len(self._strangers) >= limits.ICE_STRANGERS:
-            next(iter(self._strangers)).abort()
+            # Forgotten now, not when its end is reported: many are accepted in one turn of the loop.
+            oldest = next(iter(self._strangers))
+            self._forget(oldest)
+            oldest.abort()
         self._strangers[link] = asyncio.get_running_loop().call_later(FIRST_CHECK_SECONDS, link.abort)
         return link
 

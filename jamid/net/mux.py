@@ -77,15 +77,18 @@ class Multiplexer:
         self.channels[number] = channel
         self._requested[number] = future
         self._put_control(mux_wire.encode_channel_message(ChannelMessage(name, number, ChannelState.REQUEST)))
+        opened = False
         try:
             async with asyncio.timeout(timeout):
-                return await future
+                await future
+            opened = True
         except TimeoutError:
             raise ConnectionError(f"the device did not answer the request for channel {name} within {timeout:.0f} s") from None
         finally:
             self._requested.pop(number, None)
-            if not future.done() or future.cancelled() or future.exception() is not None:
-                channel.close()
+            if not opened:
+                channel.close()  # also when the answer and our cancellation came together: nobody would own it
+        return channel
 
     def beacon(self, *, ask: bool) -> None:
         """Asks for a sign of life, or gives one."""

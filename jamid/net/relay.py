@@ -86,6 +86,9 @@ class TurnTcpRelay:
         except OSError as error:
             await self.close()
             raise LocalError(f"the TURN server {self._server.host}:{self._server.port} cannot be reached: {error}") from None
+        except BaseException:
+            await self.close()
+            raise
 
     async def permit(self, hosts: Iterable[str]) -> None:
         """Lets HOSTS of the relay's family connect, now and until the relay is closed; returns when the server has agreed."""
@@ -185,6 +188,9 @@ class TurnTcpRelay:
             _log.debug("relayed connection from %s not bound: %s", attempt.peer, error)
             link.abort()
             self._bound -= 1
+        except BaseException:
+            link.abort()  # nobody else knows it yet
+            raise
 
     def bound_message(self, link: _DataLink, data: bytes) -> bool:
         """The response to a ConnectionBind; true when the pipe stands."""

@@ -116,7 +116,11 @@ class TlsEngine:
             raise RemoteError("the peer sent no certificate")
         # OpenSSL's chain has the leaf in one role and not in the other.
         rest = [member for member in self._connection.get_peer_cert_chain(as_cryptography=True) or () if member != leaf]
-        return Certificate.from_chain(_in_order(leaf, rest))
+        try:
+            ordered = _in_order(leaf, rest)
+        except ValueError as error:  # names are only parsed when they are asked for
+            raise RemoteError(f"the peer's certificate has a broken name: {error}") from None
+        return Certificate.from_chain(ordered)
 
     @property
     def version(self) -> str:
