@@ -68,7 +68,7 @@ class Certificate:
             raise RemoteError(f"a chain of {len(certificates)} certificates is not accepted")
         linked: Certificate | None = None
         for native in reversed(certificates):
-            if linked is not None and native.issuer != linked.native.subject:
+            if linked is not None and not _names_issuer(native, linked.native):
                 raise RemoteError("the certificates are not in order: each must be followed by its issuer")
             linked = cls(native, linked)
         assert linked is not None
@@ -199,6 +199,13 @@ def verify_chain(
         elif anchor is not None:
             raise RemoteError(f"the chain does not lead to {anchor.id}")
         member = issuer
+
+
+def _names_issuer(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        return certificate.issuer == issuer.subject
+    except ValueError as error:  # names are only parsed when they are asked for
+        raise RemoteError(f"a certificate's name is broken: {error}") from None
 
 
 def _check_dates(certificate: Certificate, now: datetime) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.x509.oid import NameOID
 
 from jamid.core.errors import RemoteError
 from jamid.crypto.certificates import Certificate, create_account_certificate, create_ca, create_device_certificate, verify_chain
 from jamid.crypto.identity import Identity
 from jamid.crypto.keys import PrivateKey, PublicKey
 from jamid.crypto.revocations import RevocationList
+from jamid.dht.types import certificate_key
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -89,6 +93,17 @@ def test_revocation_list_of_somebody_else_revokes_nothing(device: Certificate) -
     stranger = PrivateKey.generate(2048)
     forged = RevocationList.create(account, stranger, NOW).with_revoked(device, account, stranger, NOW)
     verify_chain(device, now=NOW, revocations=[forged])
+
+
+def test_a_chain_with_names_that_cannot_be_read_is_refused(keys: list[PrivateKey]) -> None:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "ABCDEFGH")])
+    builder = x509.CertificateBuilder(name, name, keys[0].public.native, 5, NOW, NOW + timedelta(days=1))  # type: ignore[arg-type]
+    der = builder.sign(keys[0].native, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    broken = der.replace(b"ABCDEFGH", b"\xff" * 8)
+    pem = b"-----BEGIN CERTIFICATE-----\n" + base64.encodebytes(broken) + b"-----END CERTIFICATE-----\n"
+    with pytest.raises(RemoteError, match="broken"):
+        Certificate.from_pem(pem + pem)
+    assert certificate_key(keys[0].public.id, pem + pem) is None, "nor may it escape where strangers put certificates"
 
 
 def test_encryption_reaches_only_its_receiver(keys: list[PrivateKey]) -> None:
