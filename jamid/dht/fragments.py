@@ -15,6 +15,10 @@ from jamid.dht.wire import Put, Reply, Update, ValueData
 PIECE_TIMEOUT: Final = 3.0
 MESSAGE_TIMEOUT: Final = 10.0
 _VALUE_BYTES = limits.DHT_VALUE_BYTES + 32
+_PIECE_OVERHEAD: Final = 128
+"""What every piece is charged beside its bytes: tiny ones cost memory too."""
+_ASSEMBLY_OVERHEAD: Final = 256
+"""What every value that begins is charged."""
 
 Fragmented = Put | Reply | Update
 _Key = tuple[tuple[str, int], int]
@@ -56,9 +60,13 @@ class _Partial:
         self.bytes = 0
 
     def add(self, index: int, offset: int, piece: bytes) -> int:
-        """Takes in a piece; returns the bytes it adds to memory."""
+        """Takes in a piece; returns what it is charged."""
+        if not piece:
+            return 0
+        charge = 0
         assembly = self.values.get(index)
         if assembly is None:
+            charge = _ASSEMBLY_OVERHEAD
             if self.message is None:
                 assembly = self.values[index] = _Assembly(_VALUE_BYTES)
             elif index < len(self.message.sizes) and 0 < self.message.sizes[index] <= _VALUE_BYTES:
@@ -66,14 +74,15 @@ class _Partial:
             else:
                 return 0
         if self.message is None:
-            added = 0 if offset in assembly.waiting else len(piece)
-            assembly.waiting.setdefault(offset, piece)
-            return added
+            if offset in assembly.waiting:
+                return charge
+            assembly.waiting[offset] = piece
+            return charge + len(piece) + _PIECE_OVERHEAD
         if assembly.complete:
-            return 0
+            return charge
         added = assembly.add(offset, piece)
         self.missing -= assembly.complete
-        return added
+        return charge + added + _PIECE_OVERHEAD if added else charge
 
 
 class Fragments:
@@ -115,6 +124,8 @@ class Fragments:
             return None
         partial.heard = now
         for index, offset, piece in data.chunks:
+            if self._bytes >= limits.DHT_PARTIAL_BYTES:
+                break  # what is under way must not grow without end either; the message is asked for again
             added = partial.add(index, offset, piece)
             partial.bytes += added
             self._bytes += added

@@ -13,6 +13,7 @@ from jamid.core.identifiers import InfoHash
 from jamid.dht.addresses import Address, Family
 from jamid.dht.core import Status
 from jamid.dht.decode import decode
+from jamid.dht.fragments import Fragments
 from jamid.dht.query import IDS_AND_SEQUENCES, by_id
 from jamid.dht.values import WireValue, pack_value
 from jamid.dht.wire import ErrorReply, Find, Get, Listen, Ping, Put, Refresh, Reply, Update, ValueData, encode
@@ -159,6 +160,26 @@ def test_many_unfinished_messages_are_bounded(peer: Peer) -> None:
         if tid % 500 == 0:
             peer.world.run(0.6)
     assert peer.node.core.engine.unfinished <= limits.DHT_PARTIAL_MESSAGES_PER_HOST
+
+
+def test_tiny_pieces_are_charged_what_they_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "DHT_MESSAGE_BYTES", 10_000)
+    fragments = Fragments()
+    fragments.add(ValueData(tid=1, chunks=tuple((index, 9, b"") for index in range(1000))), HOST, 0.0)
+    assert not fragments._partials[HOST, 1].values, "empty pieces leave nothing"
+    fragments.add(ValueData(tid=1, chunks=tuple((index, 9, b"x") for index in range(40))), HOST, 0.0)
+    assert len(fragments) == 0
+
+
+def test_unfinished_messages_do_not_grow_beyond_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "DHT_PARTIAL_BYTES", 20_000)
+    fragments = Fragments()
+    for tid in range(1, 5):
+        fragments.add(ValueData(tid=tid, chunks=((0, 9, b"x"),)), HOST, 0.0)
+    for step in range(100):
+        for tid in range(1, 5):
+            fragments.add(ValueData(tid=tid, chunks=((0, 2000 * step, bytes(1000)),)), HOST, 0.0)
+    assert fragments._bytes < 25_000
 
 
 def test_other_networks_and_impossible_senders_are_ignored(peer: Peer) -> None:
