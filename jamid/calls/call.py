@@ -202,7 +202,7 @@ class Call:
     def leg_answered(self, leg: Leg, sdp: bytes) -> None:
         return None
 
-    def leg_established(self, leg: Leg) -> None:
+    def leg_established(self, leg: Leg, sdp: bytes) -> None:
         self.changes.established()
 
     def leg_ended(self, leg: Leg, end: Ended) -> None:

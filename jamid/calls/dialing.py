@@ -175,7 +175,7 @@ class Dialing:
         call.send_queued_texts()
         call.changes.start(agreed, remote)
 
-    def leg_established(self, leg: Leg) -> None:
+    def leg_established(self, leg: Leg, sdp: bytes) -> None:
         return None
 
     def leg_ended(self, leg: Leg, end: Ended) -> None:

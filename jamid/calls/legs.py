@@ -15,7 +15,7 @@ class LegOwner(Protocol):
 
     def leg_progressed(self, leg: Leg, status: int) -> None: ...
     def leg_answered(self, leg: Leg, sdp: bytes) -> None: ...
-    def leg_established(self, leg: Leg) -> None: ...
+    def leg_established(self, leg: Leg, sdp: bytes) -> None: ...
     def leg_ended(self, leg: Leg, end: Ended) -> None: ...
 
 
@@ -64,7 +64,7 @@ class Leg:
         self.owner.leg_answered(self, sdp)
 
     def established(self, session: InviteSession, sdp: bytes) -> None:
-        self.owner.leg_established(self)
+        self.owner.leg_established(self, sdp)
 
     def ended(self, session: InviteSession, end: Ended) -> None:
         self.owner.leg_ended(self, end)

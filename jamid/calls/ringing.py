@@ -10,8 +10,8 @@ from dataclasses import replace
 from jamid.calls.call import Call, Surroundings
 from jamid.calls.generations import RANG_OUT_STATUS, REFUSAL_STATUS, Ending
 from jamid.calls.legs import Leg
-from jamid.calls.media_maps import MediaAttribute, MediaType, is_audio_only, to_maps
-from jamid.calls.negotiation import Formats, Negotiator, RemoteIce, offered_media, without_source
+from jamid.calls.media_maps import MediaAttribute, MediaType, is_audio_only, labelled, to_maps
+from jamid.calls.negotiation import AgreedStream, Formats, Negotiator, RemoteIce, offered_media, without_source
 from jamid.calls.seams import CallAccount
 from jamid.calls.states import Link
 from jamid.core.errors import LocalError, RemoteError
@@ -29,7 +29,10 @@ BUSY_STATUS = 486
 
 
 def admit(account: CallAccount, exchange: SipExchange, session: InviteSession, calls: Iterable[Call]) -> SessionDescription | None:
-    """The offer of an INVITE that may ring here; refuses any other and returns None."""
+    """The offer of an INVITE that may ring here; refuses any other and returns None.
+
+    An INVITE without description leaves the offer to us: it is an empty one.
+    """
     caller = exchange.peer.account_uri
     if session.caller != caller:
         _log.warning("[account=%s] device %s calls in another's name", account.id, exchange.peer.device_id[:16])
@@ -44,8 +47,11 @@ def admit(account: CallAccount, exchange: SipExchange, session: InviteSession, c
         _log.warning("[account=%s] too many calls ring, another of %s is refused", account.id, caller)
         session.reject(BUSY_STATUS)
         return None
+    body = session.invite.body if session.invite is not None else b""
+    if not body.strip():
+        return SessionDescription()
     try:
-        description = parse_sdp(session.invite.body if session.invite is not None else b"")
+        description = parse_sdp(body)
         media = offered_media(description, keep_closed=True)
         if not any(each.kind is MediaType.AUDIO and each.enabled for each in media):
             raise RemoteError("it offers no audio")
@@ -82,7 +88,7 @@ class Ringing:
         cls, session: InviteSession, offer: SessionDescription, account: CallAccount, around: Surroundings, new_id: Callable[[], str]
     ) -> Ringing:
         """The call of an admitted INVITE, not told to anybody yet."""
-        media = without_source(offered_media(offer, keep_closed=True))
+        media = without_source(offered_media(offer, keep_closed=True)) or labelled([MediaAttribute(MediaType.AUDIO)])
         call = Call(new_id(), account, f"{session.caller}@ring.dht", media, around, incoming=True)
         call.peer_uri, call.peer_name, call.to_username = session.caller, session.caller_name, session.recipient
         return cls(call, session, offer, new_id)
@@ -100,7 +106,8 @@ class Ringing:
         if audible:
             call.around.audio.ringing(call.id, call.account.details)
         # Gathered while it rings, so that the answer need not wait.
-        self._ice = call.tasks.spawn(call.sound.prepare(2 * len(self._offer.media), controlling=False), "gather")
+        components = 2 * (len(self._offer.media) or len(call.media))
+        self._ice = call.tasks.spawn(call.sound.prepare(components, controlling=self._offers), "gather")
         self._timer = asyncio.get_running_loop().call_later(call.around.ringing_seconds(), self._rang_out)
 
     def accept(self, media: Sequence[MediaAttribute] | None = None) -> bool:
@@ -128,6 +135,11 @@ class Ringing:
         """No longer waits for anything."""
         self._stop_timer()
 
+    @property
+    def _offers(self) -> bool:
+        """Whether the offer is ours, in the 200, and the caller's answer comes in its ACK (RFC 3261 section 13.2.1)."""
+        return not self._offer.media
+
     # -- LegOwner ----------------------------------------------------------------------------------------------------
     def leg_progressed(self, leg: Leg, status: int) -> None:
         return None
@@ -135,11 +147,27 @@ class Ringing:
     def leg_answered(self, leg: Leg, sdp: bytes) -> None:
         return None
 
-    def leg_established(self, leg: Leg) -> None:
-        return None
+    def leg_established(self, leg: Leg, sdp: bytes) -> None:
+        """The caller's answer to our offer arrived."""
+        call, leg.owner = self.call, self.call
+        try:
+            description = parse_sdp(sdp)
+            agreed = leg.negotiator.take_answer(description)
+            remote = RemoteIce.of(description)
+            if remote is None:
+                raise RemoteError("it has no ICE credentials")
+        except RemoteError as error:
+            _log.info("call %s: the answer of its caller cannot be used: %s", call.id, error)
+            leg.hang_up()
+            call.end(Ending.NOT_ACCEPTABLE)
+            return
+        call.changes.start(agreed, remote)
 
     def leg_ended(self, leg: Leg, end: Ended) -> None:
         self._stop_timer()
+        if self.call.link is Link.CONNECTED:
+            self.call.leg_ended(leg, end)
+            return
         self.call.end(Ending.LOST if end.cause is EndCause.LOST else Ending.PEER_CANCELLED)
 
     # -- details -----------------------------------------------------------------------------------------------------
@@ -150,9 +178,9 @@ class Ringing:
             return
         try:
             ice = await self._ice
-            sdp, agreed = self._leg.negotiator.answer(self._offer, call.media, ice)
+            sdp, agreed = self._describe(ice)
             remote = RemoteIce.of(self._offer)
-            if call.over or remote is None:
+            if call.over or (remote is None and not self._offers):
                 return
             session.answer(sdp)
         except (RemoteError, LocalError, ConnectionError) as error:
@@ -162,10 +190,21 @@ class Ringing:
             return
         if _video_muted(call.media) != _video_muted(offered):
             call.publish(VideoMuted(call.id, _video_muted(call.media)))
-        self._leg.owner = call
+        if remote is not None:
+            self._leg.owner = call
         call.connected()
         call.send_queued_texts()
-        call.changes.start(agreed, remote)
+        if remote is not None:
+            call.changes.start(agreed, remote)
+
+    def _describe(self, ice: IceDescription) -> tuple[bytes, list[AgreedStream]]:
+        """What our 200 says, and what that agrees on already; raises RemoteError when it can be nothing."""
+        media, negotiator = self.call.media, self._leg.negotiator
+        if not self._offers:
+            return negotiator.answer(self._offer, media, ice)
+        if not any(each.kind is MediaType.AUDIO and each.enabled for each in media):
+            raise RemoteError("nothing is left to offer")
+        return negotiator.offer(media, ice), []
 
     def _rang_out(self) -> None:
         self.refuse(RANG_OUT_STATUS, Ending.RANG_OUT)

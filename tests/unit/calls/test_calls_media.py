@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from jamid.calls.media_maps import MediaAttribute, MediaType
+from jamid.calls.negotiation import Formats, Negotiator
 from jamid.core.errors import LocalError
 from jamid.core.signals import (
     AudioMuted,
@@ -17,7 +19,9 @@ from jamid.core.signals import (
     RemoteRecordingChanged,
 )
 from jamid.sip.messages import Request
+from jamid.sip.offers import IceDescription, SdpAuthor
 from jamid.sip.sdp import parse_sdp
+from jamid.sip.sessions import InviteSession
 from tests.support.calls.lab import FakeIce
 
 AUDIO = [{"MEDIA_TYPE": "MEDIA_TYPE_AUDIO", "ENABLED": "true", "MUTED": "false", "SOURCE": "", "LABEL": "audio_0"}]
@@ -302,8 +306,6 @@ async def test_an_offered_video_is_declined_and_audio_answered(lab, settle):
     a, b = lab.add("a", "a"), lab.add("b", "b")
     call = a.place(b)
     exchange = await a.account.sip.get(b.account.device_id)
-    from jamid.sip.sessions import InviteSession
-
     await settle()
     caller = a.calls.find(call)
     dialing = a.calls._dialing[call]
@@ -504,3 +506,71 @@ async def test_a_recording_that_begins_after_the_end_is_closed(talk, settle):
     assert await toggling is False
     assert a.audio.recordings == {}
     assert a.of(RecordingStateChanged) == []
+
+
+async def call_without_offer(lab, settle, change=(b"", b"")):
+    """b answers an INVITE of a without description; a's ACK answers b's offer, changed by CHANGE."""
+    a, b = lab.add("a", "a"), lab.add("b", "b")
+    exchange = await a.account.sip.get(b.account.device_id)
+    ice = a.account.ice(2, controlling=False)
+    await ice.gather()
+    heard = []
+
+    class Listener:
+        def __getattr__(self, name):
+            return lambda *arguments: heard.append((name, *arguments[1:]))
+
+    session = InviteSession.outgoing(exchange, b.account.uri)
+    session.listener = Listener()
+    plain = exchange.send_ack
+
+    def acknowledge(request):
+        answer = next(entry[1] for entry in heard if entry[0] == "offer")
+        plain(Request(request.headers, answer.replace(*change), method="ACK", uri=request.uri))
+
+    take = session._acknowledge
+
+    def answered(transaction):
+        offer = parse_sdp(next(message for message in offers if message))
+        author = SdpAuthor("1", "10.77.0.2", answering=True, now=0.0)
+        negotiator = Negotiator(author, Formats.of_account(a.account.codecs))
+        described = IceDescription(ice.ufrag, ice.pwd, {number: ice.candidates(number) for number in (1, 2)})
+        answer, _ = negotiator.answer(offer, [MediaAttribute(MediaType.AUDIO, label="audio_0")], described)
+        heard.append(("offer", answer))
+        take(transaction)
+
+    offers = []
+    arrive = session._take_invite_response
+    session._take_invite_response = lambda response: (offers.append(response.body), arrive(response))
+    session._acknowledge = answered
+    exchange.send_ack = acknowledge
+    session.call(b"")
+    await settle()
+    assert b.calls.accept(b.account.id, b.incoming)
+    await settle()
+    return a, b, session, ice, parse_sdp(offers[-1])
+
+
+async def test_an_invite_without_offer_gets_ours(lab, settle):
+    _a, b, session, ice, offer = await call_without_offer(lab, settle)
+    assert [line.kind for line in offer.media] == ["audio"]
+    assert offer.media[0].cryptos
+    assert b.states()[-1] == ("CURRENT", 0)
+    assert b.account.ices[-1].controlling
+    await ice.connect(*offer.ice_credentials, offer.media[0].candidates)
+    await settle()
+    assert b.of(MediaNegotiationStatus)[-1].event == "NEGOTIATION_SUCCESS"
+    assert b.audio.streams[-1].parameters.codec == "opus"
+    session.hang_up()
+    await ice.close()
+    await settle()
+    assert b.states()[-2:] == [("HUNGUP", 103), ("OVER", 0)]
+
+
+async def test_an_answer_to_our_offer_that_cannot_be_used_ends_the_call(lab, settle):
+    _a, b, session, ice, _ = await call_without_offer(lab, settle, (b"opus", b"siren"))
+    await ice.close()
+    await settle()
+    assert b.states()[-1][0] == "OVER"
+    assert session.exchange.sessions == 0
+    assert b.audio.streams == []
