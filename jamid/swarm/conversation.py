@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
 from jamid.core.clock import Clock
-from jamid.core.errors import JamidError, NotFoundError, RemoteError
+from jamid.core.errors import JamidError, LocalError, NotFoundError, RemoteError
 from jamid.core.signals import OnConversationError
 from jamid.core.tasks import Tasks, in_thread
 from jamid.swarm import authoring, message_maps
@@ -224,6 +224,13 @@ class Conversation:
     async def _commit(self, drafts: Sequence[Draft]) -> None:
         try:
             outcome, batch = await self.run(self._commit_here, drafts)
+        except LocalError as error:
+            _log.error("%r %d commits could not be made: %s", self, len(drafts), error)
+            for draft in drafts:
+                self.publish(OnConversationError(self.home.id, self.id, COMMIT_ERROR, str(error)))
+                if not draft.done.done():
+                    draft.done.set_result(None)
+            return
         except BaseException:
             for draft in drafts:
                 draft.done.set_result(None)
@@ -255,10 +262,10 @@ class Conversation:
                     _log.warning("%r a commit could not be made: %s", self, error)
                     commit = None
                     draft.failure = str(error)
-                if commit is not None:
-                    self._log_of(repository).appended(commit.id)
                 made.append(commit)
         commits = [commit for commit in made if commit is not None]
+        for commit in commits:
+            self._log_of(repository).appended(commit.id)
         return made, self._describe(repository, commits, simple=True)
 
     # -- commits of others --

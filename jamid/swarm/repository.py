@@ -160,12 +160,16 @@ class Repository:
                 self._move(before)
 
     def _move(self, before: str | None) -> None:
-        assert self._head is not None
-        self._write_reference(self._head)
+        head = self._head
+        assert head is not None
         old_tree = self.tree_of(before) if before is not None else None
-        new_tree = self.tree_of(self._head)
+        new_tree = self.tree_of(head)
+        # The branch last: when anything cannot be written it has not moved, and what was fetched is fetched and told again.
+        self._head = None
         if old_tree != new_tree:
             self._materialise(old_tree, new_tree)
+        self._write_reference(head)
+        self._head = head
 
     def _write_reference(self, oid: str) -> None:
         """Points the branch to OID as git does, under its lock, by renaming; the library does the same but takes milliseconds."""
@@ -178,7 +182,6 @@ class Repository:
                 file.write(f"{oid}\n".encode())
             os.replace(lock, reference)
         except OSError as error:
-            self._head = None
             raise LocalError(f"cannot write {reference}: {error.strerror}; free space or make it writable") from error
 
     def log(self, head: str | None = None) -> Iterator[str]:

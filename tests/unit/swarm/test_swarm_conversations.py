@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -243,6 +244,41 @@ async def test_a_message_that_cannot_be_written_is_told_and_later_ones_go_on(tmp
         aside.rename(objects)
         a.conversations.send_message(a.id, conversation, "kept", "", 0)
         await b.wait(lambda: texts(b) == ["kept"])
+
+
+async def test_a_branch_that_cannot_move_is_told_and_nothing_is_half_there(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b = await w.add(1), await w.add(2)
+        conversation = await w.befriend(a, b)
+        before = a.head(conversation)
+        lock = a.data_path / "conversations" / conversation / ".git" / "refs" / "heads" / "main.lock"
+        lock.mkdir()
+        a.conversations.send_message(a.id, conversation, "lost", "", 0)
+        await a.wait(lambda: a.of(OnConversationError))
+        assert a.of(OnConversationError)[-1].code == 5
+        assert a.head(conversation) == before
+        lock.rmdir()
+        a.conversations.send_message(a.id, conversation, "kept", "", 0)
+        await b.wait(lambda: texts(b) == ["kept"])
+        assert texts(a) == ["kept"]
+
+
+async def test_what_was_fetched_but_could_not_be_kept_is_fetched_and_told_again(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b, c = await w.add(1), await w.add(2), await w.add(3)
+        conversation = await w.group(a, b)
+        index = b.data_path / "conversations" / conversation / ".git" / "index"
+        index.unlink()
+        index.mkdir()
+        a.conversations.add_conversation_member(a.id, conversation, c.uri)
+        await c.wait(lambda: conversation in c.requested())
+        await asyncio.sleep(0.3)
+        assert c.uri not in b.roles(conversation)
+        index.rmdir()
+        w.separate(a, b)
+        w.heal(a, b)
+        await b.wait(lambda: b.roles(conversation).get(c.uri) == "invited")
+        assert [event.member_uri for event in b.of(ConversationMemberEvent) if event.event == 0] == [c.uri]
 
 
 async def test_removing_the_conversation_with_a_contact_lets_a_new_one_begin(tmp_path: Path) -> None:
