@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -29,6 +31,12 @@ _CHECK: Final = 15 * 60.0
 _CHECK_AFTER_FAILURE: Final = 60.0
 _FIRST_RETRY: Final = 1.0
 _LAST_RETRY: Final = 60.0
+_ANSWER_SECONDS: Final = 30.0
+"""A put or subscription that the server has not answered by then is lost."""
+_GET_SECONDS: Final = 60.0
+"""…and a get; the server's own search takes some seconds."""
+_DEAD_AFTER: Final = {"TCP_KEEPIDLE": 60, "TCP_KEEPINTVL": 20, "TCP_KEEPCNT": 3}
+"""A stream of news is silent by nature: only the probes of TCP tell that its server is gone."""
 
 
 class _ProxyListening:
@@ -99,19 +107,25 @@ class ProxyClient:
         return lambda: self._on_status.remove(callback) if callback in self._on_status else None
 
     def connectivity_changed(self) -> None:
-        """Looks for the server again at once."""
+        """Looks for the server again at once; the streams of news may hang on the network that is gone, and begin anew."""
         self._check_now.set()
+        if self._push is None:
+            for listening in self._listenings:
+                if listening.task is not None:
+                    listening.task.cancel()
+                listening.task = self._tasks.spawn(self._follow(listening), "listen")
 
     async def get(self, key: InfoHash, query: Query | None = None, *, on_values: OnWireValues | None = None) -> GetResult:
         """The values under KEY; ok = the server answered."""
         found: list[WireValue] = []
         try:
-            async for value, expired in self._stream("GET", f"/key/{key}"):
-                if expired or (query is not None and not query.matches(value)):
-                    continue
-                found.append(value)
-                if on_values is not None and not on_values([value]):
-                    break
+            async with asyncio.timeout(_GET_SECONDS):
+                async for value, expired in self._stream("GET", f"/key/{key}"):
+                    if expired or (query is not None and not query.matches(value)):
+                        continue
+                    found.append(value)
+                    if on_values is not None and not on_values([value]):
+                        break
         except (OSError, LocalError, RemoteError) as error:
             _log.info("get from the DHT proxy failed: %s", error)
             return GetResult(False, found)
@@ -174,7 +188,7 @@ class ProxyClient:
         if permanent:
             fields["permanent"] = self._push.to_json() if self._push is not None else True
         try:
-            async with self._open("POST", f"/key/{key}", fields) as response:
+            async with asyncio.timeout(_ANSWER_SECONDS), self._open("POST", f"/key/{key}", fields) as response:
                 return response.status == 200
         except (OSError, LocalError, TimeoutError) as error:
             _log.info("put to the DHT proxy failed: %s", error)
@@ -202,7 +216,7 @@ class ProxyClient:
     async def _subscribe(self, listening: _ProxyListening, *, refresh: bool = False) -> None:
         assert self._push is not None
         body = self._push.to_json() | ({"refresh": True} if refresh else {})
-        async with self._open("SUBSCRIBE", f"/key/{listening.key}", body) as response:
+        async with asyncio.timeout(_ANSWER_SECONDS), self._open("SUBSCRIBE", f"/key/{listening.key}", body) as response:
             if response.status != 200:
                 raise LocalError(f"the DHT proxy refused a subscription with status {response.status}")
         if not refresh:
@@ -211,7 +225,8 @@ class ProxyClient:
     async def _unsubscribe(self, key: InfoHash) -> None:
         assert self._push is not None
         try:
-            async with self._open("UNSUBSCRIBE", f"/key/{key}", {"key": self._push.token, "client_id": self._push.client_id}):
+            body = {"key": self._push.token, "client_id": self._push.client_id}
+            async with asyncio.timeout(_ANSWER_SECONDS), self._open("UNSUBSCRIBE", f"/key/{key}", body):
                 pass
         except (OSError, LocalError) as error:
             _log.info("unsubscribing at the DHT proxy failed: %s", error)
@@ -259,6 +274,7 @@ class ProxyClient:
         async with self._open(method, path) as response:
             if response.status != 200:
                 raise LocalError(f"the DHT proxy answered with status {response.status}")
+            _probe(response)
             while True:
                 try:
                     line = await response.content.readline()
@@ -280,6 +296,17 @@ class ProxyClient:
             self._status = status
             for callback in tuple(self._on_status):
                 callback(status)
+
+
+def _probe(response: aiohttp.ClientResponse) -> None:
+    """Lets TCP find out when the server of a long silent RESPONSE is gone."""
+    transport = response.connection.transport if response.connection is not None else None
+    tcp = transport.get_extra_info("socket") if transport is not None else None
+    if tcp is not None:
+        with contextlib.suppress(OSError):
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            for name, seconds in _DEAD_AFTER.items():
+                tcp.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
 
 
 class _Request:

@@ -15,6 +15,7 @@ from aiohttp import web
 from jamid.core.errors import LocalError, RemoteError
 from jamid.core.identifiers import InfoHash
 from jamid.crypto.keys import PrivateKey
+from jamid.dht import proxy_client
 from jamid.dht.core import Status
 from jamid.dht.node import DhtNode
 from jamid.dht.proxy_client import ProxyClient
@@ -247,3 +248,53 @@ async def test_permanent_puts_survive_a_restart_of_the_server(node: DhtNode, tmp
     assert announced is not None
     assert announced.data == b"x"
     await second.stop()
+
+
+class SilentServer:
+    """A proxy that takes every request, begins to answer those to listen, and never says anything."""
+
+    def __init__(self) -> None:
+        self.paths: list[str] = []
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        self.paths.append(head.split()[1].decode())
+        if self.paths[-1].endswith("/listen"):
+            writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        await reader.read()
+        writer.close()
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[tuple[SilentServer, ProxyClient]]:
+    server = SilentServer()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    client = ProxyClient(f"127.0.0.1:{listening.sockets[0].getsockname()[1]}")
+    await client.start()
+    yield server, client
+    await client.stop()
+    listening.close()
+
+
+async def test_a_server_that_never_answers_fails_puts_and_gets(
+    silent: tuple[SilentServer, ProxyClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy_client, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(proxy_client, "_GET_SECONDS", 0.2)
+    _, client = silent
+    async with asyncio.timeout(3):
+        assert not await client.put(KEY, WireValue(1, data=b"x"))
+        assert not (await client.get(KEY)).ok
+
+
+async def test_a_new_network_begins_streams_of_news_anew(silent: tuple[SilentServer, ProxyClient]) -> None:
+    server, client = silent
+    stop = client.listen(KEY, lambda values, expired: None)
+    path = f"/key/{KEY}/listen"
+    async with asyncio.timeout(3):
+        while path not in server.paths:
+            await asyncio.sleep(0.02)
+        client.connectivity_changed()
+        while server.paths.count(path) < 2:
+            await asyncio.sleep(0.02)
+    stop()
