@@ -117,8 +117,8 @@ class Vault:
                 _log.error("[account=%s] device %s is not revoked: %s", account.id, device_id[:16], error)
                 return UNKNOWN_DEVICE
         await account.devices.forget(device_id)
-        if account.connections is not None and (connection := account.connections.newest(device_id)) is not None:
-            account.tasks.spawn(connection.close(), "revoked")
+        if account.connections is not None:
+            account.connections.close_device(device_id)
         if account.dht is not None:
             account.tasks.spawn(account.dht.put(InfoHash.from_hex(account.uri), revocation_value(revoked), permanent=True), "revoke")
         account.devices.contacts_changed()

@@ -182,6 +182,12 @@ class Connections:
             if connection.peer.account_uri == account_uri:
                 self.tasks.spawn(connection.close(), "close")
 
+    def close_device(self, device_id: str) -> None:
+        """Ends every connection with a device: it was revoked."""
+        for connection in self._all():
+            if connection.peer.device_id == device_id:
+                self.tasks.spawn(connection.close(), "close")
+
     async def close(self) -> None:
         """Ends everything, telling the peers."""
         self._closed = True

@@ -90,6 +90,16 @@ async def test_blocking_reaches_a_connection_that_is_being_made(pair: Pair, monk
     assert b.handler.opened_channels.empty()
 
 
+async def test_a_revoked_device_loses_all_its_connections(pair: Pair) -> None:
+    a, b = pair
+    first = await a.connections.open(b.certificate, "sip")
+    second = await a.connections.open(b.certificate, "test", new_socket=True)
+    assert first.connection is not second.connection
+    b.connections.close_device(a.identity.device_id)
+    await asyncio.wait_for(asyncio.gather(first.wait_closed(), second.wait_closed()), 3)
+    assert not b.connections.connected(a.identity.device_id)
+
+
 async def test_a_failing_handler_loses_only_its_channel(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = pair
     kept = await a.connections.open(b.certificate, "sip")
