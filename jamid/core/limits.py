@@ -312,6 +312,10 @@ FETCH_SECONDS: Final = 120.0
 """Silence after which a fetch is given up; the real server may never answer for a repository it has just erased."""
 INSTANT_MESSAGE_BYTES: Final = 256 * 1024
 """One message of a msg: channel or SIP MESSAGE; invitations with a picture are the largest."""
+CLONE_DEVICES: Final = 32
+"""Devices that others named as having a conversation that is being cloned; whoever is connected can name any."""
+PULLS: Final = 1_024
+"""Fetches of one account that run or wait; a member can name any device as having news."""
 CONVERSATION_REQUESTS: Final = 512
 """Invitations kept per account; the oldest gives way."""
 REQUEST_METADATA_BYTES: Final = 64_000

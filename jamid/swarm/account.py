@@ -339,7 +339,7 @@ class AccountConversations:
                     await self.membership.asked_for_invitation(uri, conversation)
                 case instant.Composing(conversation, active):
                     found = self.find(conversation)
-                    if found is None or found.role(uri):
+                    if found is None or found.role(uri) not in ("", BANNED, LEFT):
                         self.composing.received(conversation, uri, active)
                 case instant.Receipt():
                     await self._receipt(uri, message)
@@ -376,7 +376,7 @@ class AccountConversations:
         if conversation is None or not message.displayed or not conversation.is_here:
             return
         await conversation.load()
-        if conversation.role(uri):
+        if conversation.role(uri) not in ("", BANNED, LEFT):
             await conversation.statuses.displayed(uri, message.message)
 
     # -- leaving --

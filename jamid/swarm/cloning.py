@@ -9,6 +9,7 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
+from jamid.core import limits
 from jamid.core.errors import JamidError, RemoteError
 from jamid.core.signals import OnConversationError
 from jamid.core.tasks import in_thread
@@ -65,6 +66,7 @@ class Cloner:
         devices = self._devices.setdefault(conversation.id, [])
         if device and device not in devices:
             devices.insert(0, device)
+            del devices[limits.CLONE_DEVICES :]
         self._wake.setdefault(conversation.id, asyncio.Event()).set()
         if conversation.id not in self._running:
             task = self._tasks.spawn(self._clone(conversation), f"clone {conversation.id[:8]}")

@@ -166,7 +166,9 @@ class Conversation:
         return self.facts.roles.get(uri, "") if self.facts is not None else ""
 
     def serves(self, uri: str, device: str) -> bool:
-        """Whether a device may fetch: of a member or of somebody invited, not banned."""
+        """Whether a device may fetch: our own, or of a member or of somebody invited, not banned."""
+        if uri == self.home.uri:
+            return True
         return self.role(uri) in (ADMIN, MEMBER, INVITED) and not (self.facts is not None and device in self.facts.banned_devices)
 
     def recipients(self) -> list[str]:

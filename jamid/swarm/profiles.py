@@ -16,7 +16,6 @@ from jamid.core.generations import Generation
 from jamid.core.signals import ProfileReceived
 from jamid.core.tasks import in_thread
 from jamid.swarm import generations
-from jamid.swarm.members import ADMIN, INVITED, MEMBER
 from jamid.swarm.rules import ONE_TO_ONE
 
 if TYPE_CHECKING:
@@ -56,10 +55,7 @@ class Profiles:
         return match is not None and (own or match[2] == self._account.home.uri) and self._is_member(match[1], peer)
 
     def opened(self, channel: ByteChannel) -> None:
-        if match := _ASK.fullmatch(channel.name):
-            self._account.tasks.spawn(self._send(channel, match[2]), "send profile")
-        else:
-            self._account.tasks.spawn(self._receive(channel, channel.peer.account_uri), "receive profile")
+        self._account.tasks.spawn(self._serve(channel), "profile")
 
     # -- what happens --
 
@@ -83,8 +79,29 @@ class Profiles:
         conversation = self._account.find(conversation_id)
         if conversation is None:
             return False
-        own = peer.account_uri == self._account.home.uri
-        return own or conversation.facts is None or conversation.role(peer.account_uri) in (ADMIN, MEMBER, INVITED)
+        return conversation.facts is None or conversation.serves(peer.account_uri, peer.device_id)
+
+    async def _serve(self, channel: ByteChannel) -> None:
+        ask = _ASK.fullmatch(channel.name)
+        match = ask or _PUSH.fullmatch(channel.name)
+        if match is not None and not await self._admits(match[1], channel.peer):
+            channel.close()
+        elif ask is not None:
+            await self._send(channel, ask[2])
+        else:
+            await self._receive(channel, channel.peer.account_uri)
+
+    async def _admits(self, conversation_id: str, peer: PeerDevice) -> bool:
+        """Whether the peer is in the conversation, which may have to be read first."""
+        conversation = self._account.find(conversation_id)
+        if conversation is None:
+            return False
+        try:
+            await conversation.load()
+        except JamidError:
+            # It is still being cloned: nobody can be told from a member yet, and members already send.
+            return True
+        return conversation.serves(peer.account_uri, peer.device_id)
 
     async def _read(self, uri: str) -> bytes:
         try:

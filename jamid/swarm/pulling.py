@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
+from jamid.core import limits
 from jamid.core.errors import JamidError, RemoteError
 from jamid.core.signals import OnConversationError
 from jamid.swarm.commits import Commit
@@ -65,6 +66,9 @@ class Puller:
         key = conversation.id, device
         if key in self._running:
             self._running[key] = commit
+            return
+        if len(self._running) >= limits.PULLS:
+            _log.info("%r device %s is not asked: %d others are", conversation, device[:16], limits.PULLS)
             return
         _log.debug("%r looking for %s at device %s", conversation, commit[:8] or "anything", device[:8])
         self._running[key] = None

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from jamid.core.errors import JamidError, RemoteError
 from jamid.core.generations import Generation
 from jamid.swarm import generations
-from jamid.swarm.members import ADMIN, INVITED, MEMBER
 from jamid.swarm.routing import Find, MessageReader, RoutingTable, write_find, write_found
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ class Routing:
         conversation = self._find(name)
         if conversation is None or not conversation.is_here:
             return False
-        own = peer.account_uri == self._account.home.uri
-        return own or conversation.facts is None or self._belongs(conversation, peer.account_uri)
+        return conversation.facts is None or conversation.serves(peer.account_uri, peer.device_id)
 
     def opened(self, channel: ByteChannel) -> None:
         conversation = self._find(channel.name)
@@ -90,9 +88,6 @@ class Routing:
         match = _NAME.fullmatch(name)
         return self._account.find(match[1]) if match is not None else None
 
-    def _belongs(self, conversation: Conversation, uri: str) -> bool:
-        return conversation.role(uri) in (ADMIN, MEMBER, INVITED)
-
     def _open(self, conversation: Conversation, device: str) -> None:
         key = conversation.id, device
         known = self._channels.get(conversation.id, {}).get(device)
@@ -116,8 +111,15 @@ class Routing:
         await self._serve(conversation, channel)
 
     async def _serve(self, conversation: Conversation, channel: ByteChannel) -> None:
+        try:
+            await conversation.load()
+        except JamidError as error:
+            _log.info("%r no routing: %s", conversation, error)
         own = bytes.fromhex(self._account.home.device_id)
         device = channel.peer.device_id
+        if not conversation.serves(channel.peer.account_uri, device):
+            channel.close()
+            return
         node = bytes.fromhex(device)
         table = self._tables.setdefault(conversation.id, RoutingTable(own))
         channels = self._channels.setdefault(conversation.id, {})

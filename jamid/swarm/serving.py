@@ -100,8 +100,7 @@ class GitServer:
             channel.close()
 
     def _may_fetch(self, conversation: Conversation, peer: PeerDevice) -> bool:
-        own = peer.account_uri == conversation.home.uri
-        return own or conversation.serves(peer.account_uri, peer.device_id)
+        return conversation.serves(peer.account_uri, peer.device_id)
 
     async def _answer(self, channel: ByteChannel, conversation: Conversation, request: Request) -> None:
         match request:

@@ -187,7 +187,8 @@ class Transfers:
         try:
             await conversation.load()
             uri = channel.peer.account_uri
-            if uri != self._account.home.uri and conversation.role(uri) not in (ADMIN, MEMBER):
+            serves = conversation.serves(uri, channel.peer.device_id)
+            if uri != self._account.home.uri and not (serves and conversation.role(uri) in (ADMIN, MEMBER)):
                 return
             offer = await self._offer_of(conversation, file_id)
             path = self._path(conversation, file_id)

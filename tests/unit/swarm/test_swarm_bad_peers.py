@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from pathlib import Path
 
@@ -10,12 +11,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from swarm_world import FakeHome, World, identity, world
 
+from jamid.core import limits
 from jamid.core.errors import LimitError
-from jamid.core.signals import MessageReceived, OnConversationError
+from jamid.core.signals import AccountMessageStatusChanged, ComposingStatusChanged, MessageReceived, OnConversationError
 from jamid.swarm import authoring, instant, message_maps
 from jamid.swarm.authoring import Author
 from jamid.swarm.commits import build_commit, parse_commit, sign_commit
 from jamid.swarm.conversation import Conversation
+from jamid.swarm.members import BANNED, LEFT, MEMBER
 from jamid.swarm.objects import COMMIT
 from jamid.swarm.repository import Repository
 
@@ -120,6 +123,64 @@ async def test_a_file_that_a_member_smuggles_in_is_not_taken(tmp_path: Path) -> 
 def test_a_message_of_a_megabyte_is_no_commit() -> None:
     with pytest.raises(LimitError, match="bytes"):
         parse_commit(b"tree " + b"0" * 40 + b"\n\n" + b"x" * (1 << 20))
+
+
+async def test_strangers_get_nothing_before_the_conversation_was_read(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, _, conversation = await begin(w)
+        stranger = await w.add(4)
+        vcard = a.profile_path(a.uri)
+        vcard.parent.mkdir(parents=True, exist_ok=True)
+        vcard.write_bytes(b"BEGIN:VCARD\nFN:A\nEND:VCARD\n")
+        for name in (
+            f"swarm://{conversation}",
+            f"data-transfer://{conversation}/profile/{a.uri}.vcf",
+            f"data-transfer://{conversation}/{stranger.device_id}/profile.vcf",
+            f"git://{a.device_id}/{conversation}",
+        ):
+            found(a, conversation).facts = None
+            channel = await stranger.links.open(a.identity.certificate, name)
+            channel.write_nowait(b"BEGIN:VCARD\nFN:Evil\nEND:VCARD\n")
+            assert await channel.read() == b""
+        assert not a.profile_path(stranger.uri).exists()
+
+
+async def test_who_left_is_not_heard_typing_or_reading(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b, conversation = await begin(w)
+        a.conversations.send_message(a.id, conversation, "unread", "", 0)
+        await b.wait(lambda: b.of(MessageReceived))
+        message = b.of(MessageReceived)[-1].message["id"]
+        facts = await found(a, conversation).load()
+        for role in (LEFT, BANNED):
+            facts.roles[b.uri] = role
+            await b.send_to_device(a.identity.certificate, instant.COMPOSING, instant.write_composing(conversation, True))
+            await b.send_to_device(a.identity.certificate, instant.RECEIPT, instant.write_receipt(conversation, message))
+            await asyncio.sleep(0.1)
+        facts.roles[b.uri] = MEMBER
+        await b.send_to_device(a.identity.certificate, instant.COMPOSING, instant.write_composing(conversation, True))
+        await a.wait(lambda: a.of(ComposingStatusChanged))
+        assert len(a.of(ComposingStatusChanged)) == 1
+        read = AccountMessageStatusChanged(a.id, conversation, b.uri, message, 3)
+        assert read not in a.of(AccountMessageStatusChanged)
+        await b.send_to_device(a.identity.certificate, instant.RECEIPT, instant.write_receipt(conversation, message))
+        await a.wait(lambda: read in a.of(AccountMessageStatusChanged))
+
+
+async def test_devices_named_by_others_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(tmp_path) as w:
+        a, b, conversation = await begin(w)
+        account = a.conversations.account(a.id)
+        assert account is not None
+        monkeypatch.setattr(limits, "PULLS", 8)
+        monkeypatch.setattr(limits, "CLONE_DEVICES", 4)
+        for number in range(20):
+            account.puller.pull(found(a, conversation), f"{number:064x}", "1" * 40)
+        assert len(account.puller._running) == 8
+        for number in range(20):
+            account.cloner.clone(found(a, conversation), uris=[b.uri], device=f"{number:064x}")
+        assert len(account.cloner._devices[conversation]) == 4
+        account.cloner.cancel(conversation)
 
 
 async def test_strangers_get_nothing(tmp_path: Path) -> None:
