@@ -142,7 +142,12 @@ class MediaChanges:
             self._next()
 
     def offer_refused(self, status: int) -> None:
-        """Our re-INVITE changed nothing."""
+        """Our re-INVITE changed nothing; one that crossed the peer's is made anew."""
+        if status == 491:
+            self._queued = self._queued or self._repeat
+            if not self.busy:
+                self._next()
+            return
         _log.info("call %s: the peer refused a media change with %d", self._call.id, status)
         self._call.tell_media(success=False)
         self._next()
@@ -175,6 +180,12 @@ class MediaChanges:
         queued, self._queued = self._queued, None
         if queued is not None and not self._call.over:
             queued()
+
+    def _repeat(self) -> None:
+        if self._offering_ice:
+            self._call.tasks.spawn(self._offer_streams(), "again")
+        else:
+            self._offer_flags()
 
     def _offer_flags(self) -> None:
         """A re-INVITE that keeps the ICE session."""

@@ -195,11 +195,11 @@ class Conference:
         self.media = [replace(each, muted=True) for each in self.media]
         self._publish(AudioMuted(self.id, True))
 
-    def send_text(self, payloads: Mapping[str, str]) -> None:
-        """Says PAYLOADS to every participant."""
+    def send_text(self, payloads: Mapping[str, str], *, but: Call | None = None) -> None:
+        """Says PAYLOADS to every participant BUT one."""
         content_type, body = write_message(payloads)
         for member in self.members.values():
-            if member.call.leg is not None:
+            if member.call.leg is not None and member.call is not but:
                 member.call.leg.session.send_message(content_type, body)
 
     def set_moderator(self, uri: str, moderator: bool) -> None:
@@ -280,7 +280,8 @@ class Conference:
         """A participant's text goes to everybody, its author included, and to our client."""
         self._publish(IncomingMessage(self.account.id, self.id, call.peer_number, dict(payloads)))
         if not any(kind.startswith(VCARD) for kind in payloads):
-            self.send_text(payloads)
+            # One that hosts a conference itself would send it back to us, and we to it, for ever.
+            self.send_text(payloads, but=call if call.talk.conference_infos else None)
 
     def peer_recording(self, call: Call, recording: bool) -> None:
         self._publish(RemoteRecordingChanged(self.id, call.peer_number, recording))

@@ -51,6 +51,8 @@ class InviteSession:
         self._cancel_wanted = False
         self._cancel_sent = False
         self._retry: asyncio.TimerHandle | None = None
+        self._overtaken = False
+        """whether the peer's offer came while ours waited to be repeated"""
 
     @classmethod
     def outgoing(cls, exchange: SipExchange, recipient: str, *, party: LocalParty | None = None) -> InviteSession:
@@ -319,6 +321,12 @@ class InviteSession:
 
     def _offer_again(self, sdp: bytes) -> None:
         self._retry = None
+        if self._overtaken:
+            # What it describes may be gone since.
+            self._overtaken = False
+            if self.listener is not None:
+                self.listener.offer_refused(self, 491)
+            return
         try:
             self.offer(sdp)
         except (LocalError, ConnectionError) as error:
@@ -345,6 +353,7 @@ class InviteSession:
             self._respond(transaction, 491)
             return
         self.dialog.refresh(request)
+        self._overtaken = self._retry is not None
         self._offer_received = transaction
         if self.listener is not None:
             self.listener.offered(self, request.body)

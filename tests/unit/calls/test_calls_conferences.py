@@ -185,6 +185,22 @@ async def test_the_host_stays_muted_in_new_streams_and_by_either_hand(party, set
     assert not h.audio.streams[-1].muted
 
 
+async def test_a_text_does_not_circle_between_two_hosts(lab, party, settle):
+    h, a, *_ = party
+    c = lab.add("c", "c")
+    mine = a.calls.ids("")[0]
+    second = a.place(c)
+    await settle()
+    c.calls.accept(c.account.id, c.incoming)
+    await settle()
+    assert a.conferences.join(a.account.id, mine, a.account.id, second)
+    await settle()
+    c.calls.send_text(c.account.id, c.calls.ids("")[0], {"text/plain": "once"})
+    await settle(0.2)
+    assert [each.messages for each in h.of(IncomingMessage)] == [{"text/plain": "once"}]
+    assert len(c.of(IncomingMessage)) == 1
+
+
 async def test_a_recording_ends_with_its_conference(party, settle):
     h, _, _, conference, _ = party
     assert await h.conferences.toggle_recording(h.account.id, conference)

@@ -574,3 +574,19 @@ async def test_an_answer_to_our_offer_that_cannot_be_used_ends_the_call(lab, set
     assert b.states()[-1][0] == "OVER"
     assert session.exchange.sessions == 0
     assert b.audio.streams == []
+
+
+async def test_both_resume_at_once(talk, settle):
+    a, b, call, theirs = talk
+    a.calls.hold(a.account.id, call)
+    await settle()
+    b.calls.hold(b.account.id, theirs)
+    await settle()
+    a.calls.resume(a.account.id, call)
+    b.calls.resume(b.account.id, theirs)
+    await settle(5)
+    assert a.calls.find(call).word == b.calls.find(theirs).word == "CURRENT"
+    assert not leg(a, call).offering
+    assert not leg(b, theirs).offering
+    assert flows(a, b)
+    assert flows(b, a)
