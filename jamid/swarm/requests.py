@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,8 +48,10 @@ class Requests:
         known = self._requests.get(conversation)
         if known is not None and not (known.declined and received > known.declined):
             return False
-        if len(self._requests) >= limits.CONVERSATION_REQUESTS:
-            oldest = min(self._requests.values(), key=lambda request: request.received)
+        if known is None and len(self._requests) >= limits.CONVERSATION_REQUESTS:
+            # Whoever sends the most makes room, so that a flood does not wash away the others.
+            senders = Counter(request.sender for request in self._requests.values())
+            oldest = min(self._requests.values(), key=lambda request: (-senders[request.sender], request.received))
             del self._requests[oldest.conversation_id]
         request = ConversationRequest(conversation, sender, dict(metadatas), received)
         self._requests[conversation] = request

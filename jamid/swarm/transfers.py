@@ -59,6 +59,7 @@ class Transfers:
         self._progress: dict[tuple[str, str], int] = {}
         self._verified: dict[Path, tuple[int, int, str]] = {}
         """path -> size, time of change and digest of what was checked"""
+        self._noting = asyncio.Lock()
         self._served = 0
         self._serving: dict[tuple[str, str], set[ByteChannel]] = {}
 
@@ -101,9 +102,7 @@ class Transfers:
             return False
         content, _ = offer
         waiting = WaitingFile(file_id, interaction, content["sha3sum"], path, int(content["totalSize"]))
-        known = await in_thread(conversation.store.read_waiting, conversation.id)
-        known[file_id] = waiting
-        await in_thread(conversation.store.write_waiting, conversation.id, known)
+        await self._wait_for(conversation, file_id, waiting)
         self._begin(conversation, waiting)
         return True
 
@@ -131,12 +130,9 @@ class Transfers:
         key = conversation.id, file_id
         task = self._downloads.pop(key, None)
         channels = self._serving.get(key)
-        waiting = await in_thread(conversation.store.read_waiting, conversation.id)
-        if task is None and not channels and file_id not in waiting:
+        entry = await self._wait_for(conversation, file_id, None)
+        if task is None and not channels and entry is None:
             return INVALID_ARGUMENT
-        entry = waiting.pop(file_id, None)
-        if entry is not None:
-            await in_thread(conversation.store.write_waiting, conversation.id, waiting)
         if task is not None:
             task.cancel()
         if entry is not None:
@@ -258,9 +254,7 @@ class Transfers:
                 continue
             outcome = await self._download_from(conversation, waiting, device)
             if outcome == FINISHED:
-                known = await in_thread(conversation.store.read_waiting, conversation.id)
-                known.pop(waiting.file_id, None)
-                await in_thread(conversation.store.write_waiting, conversation.id, known)
+                await self._wait_for(conversation, waiting.file_id, None)
             if outcome in (FINISHED, INVALID_PATH):
                 break
         return outcome
@@ -354,6 +348,17 @@ class Transfers:
         return FINISHED
 
     # -- details --
+
+    async def _wait_for(self, conversation: Conversation, file_id: str, waiting: WaitingFile | None) -> WaitingFile | None:
+        """Notes or (None) forgets a download in the file of those that wait; what was noted before."""
+        async with self._noting:
+            known = await in_thread(conversation.store.read_waiting, conversation.id)
+            before = known.pop(file_id, None)
+            if waiting is not None:
+                known[file_id] = waiting
+            if waiting is not before:
+                await in_thread(conversation.store.write_waiting, conversation.id, known)
+        return before
 
     async def _offer_of(self, conversation: Conversation, file_id: str) -> tuple[dict[str, str], str] | None:
         """The file message that FILE_ID names, if it really offers that file."""

@@ -97,6 +97,21 @@ async def test_a_download_begun_again_outlives_the_end_of_the_cancelled_one(tmp_
         await ended
 
 
+async def test_downloads_begun_at_once_are_all_noted(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b, conversation = await pair(w)
+        offers = []
+        for number in range(5):
+            path = tmp_path / f"file{number}.bin"
+            path.write_bytes(b"x" * number)
+            offers.append(await offered(a, b, conversation, path, path.name))
+        w.separate(a, b)
+        await asyncio.gather(*(b.conversations.download_file(b.id, conversation, offer["id"], offer["fileId"], "") for offer in offers))
+        account = b.conversations.account(b.id)
+        assert account is not None
+        assert account.store.read_waiting(conversation).keys() == {offer["fileId"] for offer in offers}
+
+
 async def test_a_download_waits_for_somebody_who_has_the_file(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         a, b, conversation = await pair(w)

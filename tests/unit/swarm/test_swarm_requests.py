@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 sys.path.insert(0, str(Path(__file__).parent))
 from swarm_world import world
 
+from jamid.core import limits
 from jamid.core.signals import ConversationRequestDeclined
 from jamid.swarm.records import ConversationRequest
 
@@ -50,3 +53,15 @@ async def test_an_old_refusal_does_not_take_a_request_that_was_repeated(tmp_path
         await account.requests.merge(told(now - 600_000), {})
         assert len(account.requests.pending()) == 1
         assert home.of(ConversationRequestDeclined) == []
+
+
+async def test_a_flood_of_invitations_does_not_wash_away_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(tmp_path) as w:
+        home = await w.add(1)
+        account = home.conversations.account(home.id)
+        assert account is not None
+        monkeypatch.setattr(limits, "CONVERSATION_REQUESTS", 4)
+        await account.requests.received(CONVERSATION, SENDER, {}, 1)
+        for number in range(10):
+            await account.requests.received(f"{number:040x}", "2" * 40, {}, number + 2)
+        assert [request.conversation_id for request in account.requests.pending()] == [CONVERSATION, *(f"{n:040x}" for n in (7, 8, 9))]
