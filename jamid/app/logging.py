@@ -26,7 +26,7 @@ _LEVELS = (logging.ERROR, logging.WARNING, logging.INFO, logging.DEBUG)
 
 # What must never be logged in full, whoever logs it: values of secret keys, and tokens that look like a private key or a PIN's seed.
 _SECRETS = re.compile(
-    r"(?i)((?:password|passwd|secret|archivepin|\bpwd|authorization|ice-pwd|private[ _]?key)['\"]?\s*[=:]\s*['\"]?)([^\s'\",;}]+)"
+    r"(?i)((?:password|passwd|secret|archivepin|\bpwd|authorization|ice-pwd|\binline|private[ _]?key)['\"]?\s*[=:]\s*['\"]?)([^\s'\",;}]+)"
     r"|(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)",
     re.DOTALL,
 )

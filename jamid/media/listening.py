@@ -99,7 +99,9 @@ class Listening:
         def start(graph: Graph) -> None:
             graph.players[_RECORDED] = player
 
-        self._engine.command(start)
+        # It may have been stopped while the player was made.
+        if self._playing == path:
+            self._engine.command(start)
         return True
 
     def stop(self) -> None:

@@ -29,6 +29,8 @@ class Recordings:
         self._clock = clock
         self._sinks: dict[str, FileSink] = {}
         self._starting: set[str] = set()
+        self._paths: set[Path] = set()
+        """of files that are being opened"""
 
     def active(self, recording_id: str) -> bool:
         """Whether it runs."""
@@ -41,11 +43,15 @@ class Recordings:
         directory = Path(self._settings.text("audio.recordPath") or os.environ.get("HOME") or Path.home())
         extension = ".webm" if video else ".ogg"
         path = directory / f"{name}{extension}"
-        if path.exists() or any(sink.path == path for sink in self._sinks.values()):
+        if path.exists() or path in self._paths or any(sink.path == path for sink in self._sinks.values()):
             # As newer releases name all of theirs.
             path = directory / f"{name}.{int(wall % 1 * 1_000_000_000):09d}{extension}"
         title = time.strftime("Conversation at %Y-%m-%d %H:%M:%S", time.localtime(wall))
-        await self._start(recording_id, path, streams, {"title": title, "description": "Recorded with jamid"})
+        self._paths.add(path)
+        try:
+            await self._start(recording_id, path, streams, {"title": title, "description": "Recorded with jamid"})
+        finally:
+            self._paths.discard(path)
         return path
 
     async def start_voice(self, path: Path) -> bool:

@@ -36,6 +36,7 @@ def _restore_log() -> Iterator[None]:
         "Authorization: hunter2",
         "TURN.password=hunter2",
         "a=ice-pwd:hunter2",
+        "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:hunter2",
         "-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----",
         "-----BEGIN RSA PRIVATE KEY-----\nhunter2",
     ],

@@ -154,6 +154,13 @@ async def test_media_recording_holds_both_sides(desk: Desk, tmp_path: Path) -> N
     assert share_of(samples, 880) > 0.3
 
 
+async def test_media_recordings_that_begin_together_get_files_of_their_own(desk: Desk) -> None:
+    first, second = await asyncio.gather(desk.media.start_recording("1", ["1"]), desk.media.start_recording("2", ["2"]))
+    assert first != second
+    assert await desk.media.stop_recording("1") == first
+    assert await desk.media.stop_recording("2") == second
+
+
 async def test_media_voice_message_is_the_selected_input(tmp_path: Path) -> None:
     desk = Desk(tmp_path, JAMID_AUDIO_INPUT="tone:700")
     desk.media.prepare()
@@ -183,6 +190,26 @@ async def test_media_playback_tells_where_it_is(desk: Desk, tmp_path: Path) -> N
     desk.media.listening.stop()
     desk.media.listening.stop()
     assert desk.of(RecordPlaybackStopped) == [RecordPlaybackStopped(path)]
+
+
+async def test_media_playback_that_is_stopped_before_it_begins_stays_silent(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sink = FileSink(tmp_path / "tone.wav")
+    for _ in range(10):
+        sink.write(sine(500, 0.02))
+    sink.close()
+    listening = desk.media.listening
+    make = listening._player
+
+    async def stopped_meanwhile(samples: Any, path: str) -> Any:
+        player = await make(samples, path)
+        listening.stop()
+        return player
+
+    monkeypatch.setattr(listening, "_player", stopped_meanwhile)
+    assert await listening.play(str(tmp_path / "tone.wav"))
+    assert not await desk.media.engine.ask(lambda graph: graph.players)
 
 
 async def test_media_ringing_plays_the_ringtone_and_quiet_ends_it(desk: Desk, tmp_path: Path) -> None:
