@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
@@ -81,7 +82,13 @@ class Recordings:
             raise LocalError(f"'{recording_id}' is being recorded")
         self._starting.add(recording_id)
         try:
-            sink = await in_thread(_open, path, metadata)
+            opening = asyncio.ensure_future(in_thread(_open, path, metadata))
+            try:
+                sink = await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                # Its call is over; the file is being opened all the same.
+                opening.add_done_callback(_close_unused)
+                raise
         finally:
             self._starting.discard(recording_id)
         self._sinks[recording_id] = sink
@@ -90,6 +97,11 @@ class Recordings:
             graph.recorders[recording_id] = (sink, tuple(streams))
 
         self._engine.command(start)
+
+
+def _close_unused(opening: asyncio.Future[FileSink]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.get_loop().run_in_executor(None, opening.result().close)
 
 
 def _open(path: Path, metadata: dict[str, str]) -> FileSink:

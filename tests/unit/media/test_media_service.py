@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,17 @@ async def test_media_recordings_that_begin_together_get_files_of_their_own(desk:
     assert first != second
     assert await desk.media.stop_recording("1") == first
     assert await desk.media.stop_recording("2") == second
+
+
+async def test_media_a_recording_whose_call_ends_at_once_leaves_no_thread(desk: Desk) -> None:
+    starting = asyncio.ensure_future(desk.media.start_recording("1", ["1"]))
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    await asyncio.sleep(0.5)
+    await desk.until(lambda: all(thread.name != "audio-recorder" for thread in threading.enumerate()))
+    assert not desk.media.recordings.active("1")
 
 
 async def test_media_voice_message_is_the_selected_input(tmp_path: Path) -> None:
