@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -42,6 +43,8 @@ class _Buddy:
     devices: dict[InfoHash, Certificate] = field(default_factory=dict)
     connected: set[str] = field(default_factory=set)
     """device ids with a connection"""
+    lists: deque[Value] = field(default_factory=lambda: deque(maxlen=limits.REVOCATION_LISTS_PER_ACCOUNT))
+    """what may be revocation lists, until a device tells the key that signs them"""
     listening: Listening | None = None
     told: int = OFFLINE
 
@@ -177,10 +180,9 @@ class Presence:
             return
         found = PeerFinder.announcements(uri, [value])
         if not found:
-            if value.owner is None and buddy.devices:
-                account = next(iter(buddy.devices.values())).issuer
-                if account is not None:
-                    self._account.peers.learn_revocations(account.public_key, [value])
+            if value.owner is None:
+                buddy.lists.append(value)
+                self._apply_revocations(uri, buddy)
             return
         announcement = found[0]
         if announcement.device_key is None or value.id in buddy.announcements or len(buddy.announcements) >= limits.PEER_DEVICES:
@@ -197,7 +199,36 @@ class Presence:
             return
         for certificate in devices.values():
             buddy.devices[certificate.id] = certificate
-            self._account.events.publish(DeviceAnnounced(self._account.id, uri, certificate))
+            self._apply_revocations(uri, buddy)
+            if certificate.id in buddy.devices:
+                self._account.events.publish(DeviceAnnounced(self._account.id, uri, certificate))
+
+    def _apply_revocations(self, uri: str, buddy: _Buddy) -> None:
+        """Reads the lists that wait for the account's key; revoked devices are forgotten and lose their connections.
+
+        Also when the lists say nothing new: others than we may have read them first.
+        """
+        account = next((certificate.issuer for certificate in buddy.devices.values()), None)
+        if account is None:
+            return
+        values = tuple(buddy.lists)
+        buddy.lists.clear()
+        self._account.peers.learn_revocations(account.public_key, values)
+        revocations = self._account.certificates.revocations(uri)
+        for device_id, certificate in tuple(buddy.devices.items()):
+            if any(known.contains(certificate) for known in revocations):
+                _log.info("[account=%s] device %s of %s was revoked", self._account.id, certificate.long_id, uri)
+                del buddy.devices[device_id]
+                for value_id in [value_id for value_id, announced in buddy.announcements.items() if announced == device_id]:
+                    del buddy.announcements[value_id]
+        self._tell(uri, buddy)
+        connections = self._account.connections
+        if connections is None:
+            return
+        for device in connections.devices_of(uri):
+            connection = connections.newest(device)
+            if connection is not None and any(known.contains(connection.peer.certificate) for known in revocations):
+                connections.close_device(device)
 
     def _tell(self, uri: str, buddy: _Buddy) -> None:
         status = buddy.status

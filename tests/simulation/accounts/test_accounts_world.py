@@ -6,15 +6,18 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from jamid.accounts import inbox
 from jamid.accounts.account import State
+from jamid.accounts.archive import Archive
 from jamid.accounts.contacts import Contact
 from jamid.accounts.generations import inbox_key
 from jamid.accounts.jami import JamiAccount
 from jamid.accounts.message_wire import ImMessage
+from jamid.accounts.peers import revocation_value
 from jamid.accounts.receipt import sign_announcement
 from jamid.accounts.session import announcement_value
 from jamid.accounts.trust_requests import TrustRequest
@@ -31,9 +34,17 @@ from jamid.core.signals import (
     NewBuddyNotification,
     RegistrationStateChanged,
 )
-from jamid.crypto.certificates import create_device_certificate
+from jamid.crypto.certificates import Certificate, create_device_certificate
+from jamid.crypto.revocations import RevocationList
 from jamid.dht.values import Value
 from tests.support.accounts.world import FakeDht, Machine, MemoryDht, new_archive, new_device, settle, small_key
+
+
+def revocation_of(archive: Archive, device: Certificate) -> Value:
+    """The list that revokes DEVICE, as the account in ARCHIVE publishes it."""
+    revoked = RevocationList.create(archive.certificate, archive.account_key)
+    return revocation_value(revoked.with_revoked(device, archive.certificate, archive.account_key))
+
 
 VCARD = b"BEGIN:VCARD\nFN:Alice\nEND:VCARD\n"
 
@@ -339,6 +350,41 @@ class TestDevices:
         assert list(a.devices.known) == [a.device_id]
         devices = await peer.peers.devices_of(a.uri)
         assert [device.long_id.hex() for device in devices] == [a.device_id]
+
+    async def test_peer_forgets_a_revoked_device_and_ends_its_connections(
+        self, one: Machine, other: Machine, memory: MemoryDht, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        archive = new_archive()
+        a, b = await one.account(archive), await other.account(archive)
+        peer = await one.account()
+        peer.presence.subscribe(a.uri, True)
+        await settle()
+        assert {device.long_id.hex() for device in peer.presence.devices(a.uri) or []} == {a.device_id, b.device_id}
+        certificates = {account.device_id: account.identity.certificate for account in (a, b) if account.identity is not None}
+        ended: list[str] = []
+        connections = SimpleNamespace(
+            devices_of=lambda uri: list(certificates),
+            newest=lambda device: SimpleNamespace(peer=SimpleNamespace(certificate=certificates[device])),
+            close_device=ended.append,
+        )
+        with monkeypatch.context() as patch:
+            patch.setattr(JamiAccount, "connections", property(lambda account: connections if account is peer else None))
+            memory.store(a.identity.certificate.issuer.id, revocation_of(archive, certificates[b.device_id]))  # type: ignore[union-attr]
+            await settle()
+        assert ended == [b.device_id]
+        assert [device.long_id.hex() for device in peer.presence.devices(a.uri) or []] == [a.device_id]
+
+    async def test_revocation_that_comes_before_the_devices_counts(self, one: Machine, other: Machine, memory: MemoryDht) -> None:
+        archive = new_archive()
+        a, b = await one.account(archive), await other.account(archive)
+        assert b.identity is not None
+        values = memory.values[InfoHash.from_hex(a.uri)]
+        values |= {0: revocation_of(archive, b.identity.certificate)} | {key: values.pop(key) for key in tuple(values)}
+        assert next(iter(values)) == 0, "the list is the first to be delivered"
+        peer = await one.account()
+        peer.presence.subscribe(a.uri, True)
+        await settle()
+        assert [device.long_id.hex() for device in peer.presence.devices(a.uri) or []] == [a.device_id]
 
 
 class TestMessages:
