@@ -212,7 +212,10 @@ class Storage:
         shelf = self._shelves.get(key)
         if shelf is not None and shelf.listeners and (known := shelf.listeners.get((node.id, socket))) is not None:
             known.refreshed = now
-            known.node = node
+            if known.node is not node:  # it was forgotten and came back: its old self must not take the subscription along when it goes
+                self._unlink(known.node, key, socket)
+                self._listeners_of.setdefault(node, set()).add((key, socket))
+                known.node = node
             return None
         own = self._listeners_of.get(node)
         host = rate_group(node.address.host)
@@ -257,11 +260,7 @@ class Storage:
                 for name, listener in [item for item in shelf.listeners.items() if item[1].refreshed < oldest]:
                     del shelf.listeners[name]
                     self._uncount(listener)
-                    own = self._listeners_of.get(listener.node)
-                    if own is not None:
-                        own.discard((key, listener.socket))
-                        if not own:
-                            del self._listeners_of[listener.node]
+                    self._unlink(listener.node, key, listener.socket)
                 self._forget_if_empty(key, shelf)
 
     def close(self) -> None:
@@ -269,6 +268,13 @@ class Storage:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _unlink(self, node: RemoteNode, key: InfoHash, socket: int) -> None:
+        own = self._listeners_of.get(node)
+        if own is not None:
+            own.discard((key, socket))
+            if not own:
+                del self._listeners_of[node]
 
     def _uncount(self, listener: RemoteListener) -> None:
         self._listeners -= 1

@@ -192,6 +192,17 @@ def test_listeners_get_what_matches_and_are_forgotten_with_their_node() -> None:
     assert shop.storage.listeners == 0
 
 
+def test_a_listener_that_was_forgotten_and_came_back_keeps_its_subscription() -> None:
+    shop = Shop()
+    old, new = RemoteNode(InfoHash.of("node"), PEER), RemoteNode(InfoHash.of("node"), PEER)
+    shop.storage.listen(KEY, old, 77, None)
+    assert shop.storage.listen(KEY, new, 77, None) is None
+    shop.storage.forget_listener(old)
+    assert [listener.node for listener in shop.storage.listeners_at(KEY)] == [new]
+    shop.storage.forget_listener(new)
+    assert (shop.storage.listeners, shop.storage._listeners_of) == (0, {})
+
+
 def test_listeners_that_are_not_refreshed_end_after_ten_minutes() -> None:
     shop = Shop()
     shop.storage.listen(KEY, RemoteNode(InfoHash.of("node"), PEER), 77, None)
