@@ -23,14 +23,14 @@ class User:
         return self.driver.configuration
 
     async def get(self, conversation: str, **fields: str) -> dict[str, str]:
-        """The first message, past or to come, that has these fields; 20 s at most."""
+        """The first message, past or to come, that has these fields; 45 s at most."""
 
         def matches(account: str, where: str, message: dict[str, str]) -> bool:
             return (account, where) == (self.account, conversation) and all(
                 message.get(name.replace("_", "-") if name in ("reply_to", "react_to") else name) == value for name, value in fields.items()
             )
 
-        found = await self.driver.signal("messageReceived", matches, 20)
+        found = await self.driver.signal("messageReceived", matches, 45)
         message: dict[str, str] = found[2]
         return message
 
@@ -54,7 +54,7 @@ class User:
                 await asyncio.sleep(0.5)
         assert sorted(bodies) == sorted(texts)
 
-    async def event(self, conversation: str, member: User, code: int, seconds: float = 20, since: int = 0) -> None:
+    async def event(self, conversation: str, member: User, code: int, seconds: float = 45, since: int = 0) -> None:
         wanted = (self.account, conversation, member.uri, code)
         await self.driver.signal("conversationMemberEvent", lambda *body: body == wanted, seconds, since)
 

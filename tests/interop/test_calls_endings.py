@@ -143,4 +143,5 @@ async def test_our_daemon_stops_in_a_call(lab: Lab, ends) -> None:
     await answer(ours, real)
     lab.stop("b")
     await real.state("OVER", 15)
-    assert real.states()[-2:] == [("HUNGUP", 103), ("OVER", 0)]
+    # What it says depends on whether it reads our BYE or the end of the connection first.
+    assert real.states()[-2:] in ([("HUNGUP", 103), ("OVER", 0)], [("FAILURE", 104), ("OVER", 0)])

@@ -44,7 +44,7 @@ async def test_a_home_directory_moves_to_the_real_daemon_and_back(lab: Lab) -> N
     await mover.say(conversation, "from the real one")
     await peer.get(conversation, body="from the real one")
     await peer.say(group, "to the real one")
-    await mover.get(group, body="to the real one")
+    await mover.loaded(group, {"to the real one"}, 60)
     await mover.driver.close()
     lab.stop("a")
     # And back.
