@@ -32,7 +32,7 @@ class CertificateStore:
         self._events = events
         self._certificates: OrderedDict[str, Certificate] = OrderedDict()
         self._account_directories: dict[str, Path] = {}
-        self._revocations: dict[str, RevocationList] = {}
+        self._revocations: dict[str, tuple[RevocationList, ...]] = {}
         self._paths: dict[str, list[str]] = {}
 
     def add_account(self, account_id: str, directory: Path) -> None:
@@ -112,27 +112,27 @@ class CertificateStore:
         return sum(1 for certificate_id in ids if self._certificates.pop(certificate_id, None) is not None)
 
     def revocations(self, account_uri: str) -> tuple[RevocationList, ...]:
-        """The newest known revocation list of an account."""
-        known = self._revocations.get(account_uri)
-        return () if known is None else (known,)
+        """The revocation lists of an account of which none says all that another does, the one learnt last at the end."""
+        return self._revocations.get(account_uri, ())
 
     def learn_revocations(self, account_key: PublicKey, revocation_list: RevocationList) -> bool:
-        """Keeps a list that ACCOUNT_KEY signed if it names more than what is known; RemoteError when the signature is wrong."""
+        """Keeps a list that ACCOUNT_KEY signed if it names what was not known, beside what was; RemoteError when the signature is wrong."""
         if not revocation_list.is_signed_by(account_key):
             raise RemoteError(f"a revocation list is not signed by {account_key.id}")
         uri = account_key.id.hex()
-        known = self._revocations.get(uri)
-        if known is not None and revocation_list.serials <= known.serials:
+        known = self.revocations(uri)
+        if known and revocation_list.serials <= frozenset().union(*(one.serials for one in known)):
             return False
-        if known is None and len(self._revocations) >= limits.REVOCATION_LISTS:
+        if not known and len(self._revocations) >= limits.REVOCATION_LISTS:
             return False
-        self._revocations[uri] = revocation_list
+        # Two devices may each have revoked another one at the same time.
+        kept = [one for one in known if not one.serials <= revocation_list.serials]
+        self._revocations[uri] = (*kept[1 - limits.REVOCATION_LISTS_PER_ACCOUNT :], revocation_list)
         return True
 
     async def store_revocations(self, directory: Path, account_uri: str) -> None:
-        """Writes the list of an account as `crls/<Jami id>/<number>` below DIRECTORY."""
-        known = self._revocations.get(account_uri)
-        if known is not None:
+        """Writes the lists of an account as `crls/<Jami id>/<number>` below DIRECTORY."""
+        for known in self.revocations(account_uri):
             number = known.number.to_bytes(max(8, known.number.bit_length() // 8 + 1), "big", signed=True)[-8:].hex()
             await in_thread(write_atomically, directory / "crls" / account_uri / number, known.to_der())
 

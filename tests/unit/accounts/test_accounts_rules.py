@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import msgpack
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from jamid.accounts.certificate_store import CertificateStore
 from jamid.accounts.contacts import Change, Contact, ContactList
 from jamid.accounts.declined import DeclinedRequests
 from jamid.accounts.details import JAMI, AccountDetails
@@ -25,6 +27,7 @@ from jamid.accounts.trust_requests import PendingRequest, PendingRequests
 from jamid.accounts.vcards import Profile
 from jamid.core import limits
 from jamid.core.errors import LimitError, RemoteError
+from jamid.core.events import Events
 from jamid.core.identifiers import LongId
 from jamid.crypto.certificates import Certificate, create_account_certificate, create_ca, create_device_certificate
 from jamid.crypto.revocations import RevocationList
@@ -222,6 +225,23 @@ class TestTrust:
         with pytest.raises(RemoteError, match="revoked"):
             check_peer_device(device, NOW, (revoked,))
         check_peer_device(new_device(archive).identity.certificate, NOW, (revoked,))
+
+    def test_two_devices_that_revoke_at_once_are_both_believed(self, tmp_path: Path) -> None:
+        archive = new_archive()
+        account, key = archive.certificate, archive.account_key
+        assert account is not None
+        first, second = (new_device(archive).identity.certificate for _ in range(2))
+        empty = RevocationList.create(account, key)
+        lists = [empty.with_revoked(device, account, key) for device in (first, second)]
+        store = CertificateStore(tmp_path, Events())
+        assert [store.learn_revocations(key.public, each) for each in lists] == [True, True]
+        assert not store.learn_revocations(key.public, lists[0])
+        known = store.revocations(key.public.id.hex())
+        assert {serial for each in known for serial in each.serials} == {first.native.serial_number, second.native.serial_number}
+        both = lists[0].with_revoked(second, account, key)
+        third = both.with_revoked(new_device(archive).identity.certificate, account, key)
+        assert store.learn_revocations(key.public, third)
+        assert store.revocations(key.public.id.hex()) == (third,)
 
     def test_expired_account_certificate(self) -> None:
         key, ca_key = small_key(4), small_key(5)
