@@ -11,6 +11,7 @@ from jamid.accounts.events import AccountOffline, AccountOnline
 from jamid.accounts.jami import JamiAccount
 from jamid.accounts.service import Accounts
 from jamid.accounts.trust import Status
+from jamid.app.account_view import AccountView
 from jamid.calls.seams import MediaIce
 from jamid.calls.service import Calls
 from jamid.core.clock import Clock
@@ -29,24 +30,12 @@ from jamid.swarm.service import Conversations
 _log = logging.getLogger(__name__)
 
 
-class CallingAccount:
+class CallingAccount(AccountView):
     """A Jami account as calls see it."""
 
     def __init__(self, account: JamiAccount) -> None:
-        self._account = account
+        super().__init__(account)
         self.sip: SipChannels | None = None
-
-    @property
-    def id(self) -> str:
-        return self._account.id
-
-    @property
-    def uri(self) -> str:
-        return self._account.uri
-
-    @property
-    def device_id(self) -> str:
-        return self._account.device_id
 
     @property
     def details(self) -> Mapping[str, str]:

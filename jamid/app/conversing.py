@@ -21,6 +21,7 @@ from jamid.accounts.events import (
 from jamid.accounts.jami import JamiAccount
 from jamid.accounts.seams import SyncParts
 from jamid.accounts.service import Accounts
+from jamid.app.account_view import AccountView
 from jamid.core.errors import JamidError
 from jamid.core.events import Events
 from jamid.core.generations import Generation
@@ -37,23 +38,8 @@ from jamid.swarm.service import Conversations
 _log = logging.getLogger(__name__)
 
 
-class ConversingAccount:
+class ConversingAccount(AccountView):
     """A Jami account as its conversations see it."""
-
-    def __init__(self, account: JamiAccount) -> None:
-        self._account = account
-
-    @property
-    def id(self) -> str:
-        return self._account.id
-
-    @property
-    def uri(self) -> str:
-        return self._account.uri
-
-    @property
-    def device_id(self) -> str:
-        return self._account.device_id
 
     @property
     def identity(self) -> Identity:
