@@ -9,6 +9,8 @@ from typing import Any
 from tests.interop.driver import Driver
 from tests.interop.lab import Lab
 
+NUDGE = "are you there?"
+
 
 @dataclass
 class User:
@@ -54,6 +56,19 @@ class User:
                 await asyncio.sleep(0.5)
         assert sorted(bodies) == sorted(texts)
 
+    async def tell(self, conversation: str, text: str, *listeners: User) -> None:
+        """Says TEXT, once, and more until all LISTENERS have it: a 13.7.0 drops another's notification that comes while it fetches."""
+        await self.say(conversation, text)
+        for listener in listeners:
+            for _ in range(3):
+                try:
+                    await listener.loaded(conversation, {text}, 12)
+                    break
+                except TimeoutError:
+                    await self.say(conversation, NUDGE)
+            else:
+                await listener.loaded(conversation, {text}, 12)
+
     async def event(self, conversation: str, member: User, code: int, seconds: float = 45, since: int = 0) -> None:
         wanted = (self.account, conversation, member.uri, code)
         await self.driver.signal("conversationMemberEvent", lambda *body: body == wanted, seconds, since)
@@ -92,6 +107,8 @@ async def befriend(asker: User, accepter: User) -> str:
     since = len(accepter.driver.signals)
     await asker.api.sendTrustRequest(asker.account, accepter.uri, b"BEGIN:VCARD\nVERSION:2.1\nFN:asker\nEND:VCARD\n")
     await accepter.driver.signal("incomingTrustRequest", lambda a, _, u, *__: (a, u) == (accepter.account, asker.uri), 20, since)
+    # The real daemon loses an acceptance that comes before it has stored the request.
+    await accepter.driver.signal("conversationRequestReceived", lambda a, *_: a == accepter.account, 20, since)
     await accepter.api.acceptTrustRequest(accepter.account, asker.uri)
     _, conversation = await accepter.driver.signal("conversationReady", lambda a, _: a == accepter.account, 20, since)
     await asker.event(conversation, accepter, 1)

@@ -9,7 +9,7 @@ import pytest
 from tests.interop.lab import Lab
 from tests.interop.swarm_lab import befriend, users
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(300)]
 
 
 async def test_a_group_of_ours_with_two_real_daemons(lab: Lab) -> None:
@@ -28,11 +28,8 @@ async def test_a_group_of_ours_with_two_real_daemons(lab: Lab) -> None:
     await c.join(group)
     for member in (ours, b):
         await member.event(group, c, 1)
-    for member in (ours, b, c):
-        await member.say(group, f"from {member.driver.name}")
-    for member in (ours, b, c):
-        for author in (ours, b, c):
-            await member.get(group, body=f"from {author.driver.name}")
+    for author in (ours, b, c):
+        await author.tell(group, f"from {author.driver.name}", ours, b, c)
     assert await ours.roles(group) == await b.roles(group) == await c.roles(group)
     # We ban, take back, and one leaves.
     await ours.api.removeConversationMember(ours.account, group, c.uri)
