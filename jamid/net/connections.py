@@ -259,6 +259,12 @@ class Connections:
             return True  # whom we call ourselves need not be allowed to call us
         return self.policy.allows(certificate)
 
+    def ask_as_well(self, device: Certificate) -> None:
+        """Attempts a connection with a device whose own one does not come up, unless there is one or an attempt."""
+        device_id = device.long_id.hex()
+        if not self._closed and not self.connected(device_id) and not self._device(device_id).attempts:
+            self._begin_attempt(device_id, device, "")
+
     def established(self, connection: Connection) -> None:
         """CONNECTION stands."""
         device = self._device(connection.peer.device_id)
@@ -348,13 +354,16 @@ class Connections:
         future: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
         device.waiting.append(future)
         if not device.attempts or new_socket:
-            self.tasks.spawn(self._attempt(device_id, certificate, kind), f"connect {device_id[:8]}")
-            device.attempts += 1
+            self._begin_attempt(device_id, certificate, kind)
         try:
             return await future
         finally:
             if future in device.waiting:
                 device.waiting.remove(future)
+
+    def _begin_attempt(self, device_id: str, certificate: Certificate | None, kind: str) -> None:
+        self.tasks.spawn(self._attempt(device_id, certificate, kind), f"connect {device_id[:8]}")
+        self._device(device_id).attempts += 1
 
     async def _attempt(self, device_id: str, certificate: Certificate | None, kind: str) -> None:
         device = self._device(device_id)

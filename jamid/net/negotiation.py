@@ -38,6 +38,9 @@ _REPEATS: Final = (4.0, 8.0)
 _CERTIFICATE_SECONDS: Final = 10.0
 _CERTIFICATE_RETRIES: Final = (0.5, 1.0, 2.0, 4.0, 4.0, 0.0)
 """Pauses before the sender's certificate is looked up again."""
+_SLOW_SERVER_SECONDS: Final = 0.3
+"""How long a peer that asked, and so is the TLS server, may let us wait before we ask as well: a real daemon that has just made an
+account computes Diffie-Hellman parameters for up to ten seconds first, which it does not need as client."""
 
 
 class Requester:
@@ -221,7 +224,11 @@ class Answerer:
             connection = Connection(
                 session, connections.context, connections, connections.clock, identifier=request.id, expected=device, server=False
             )
-            await connection.start(link)
+            slow = asyncio.get_running_loop().call_later(_SLOW_SERVER_SECONDS, connections.ask_as_well, device)
+            try:
+                await connection.start(link)
+            finally:
+                slow.cancel()
         except BaseException:
             await session.close()
             raise

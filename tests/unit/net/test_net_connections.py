@@ -69,6 +69,22 @@ async def test_simultaneous_open_serves_both(pair: Pair) -> None:
     assert await at_a.read() == b"from b"
 
 
+async def test_asks_as_well_when_the_handshake_of_who_asked_does_not_begin(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = pair
+    start = Connection.start
+
+    async def start_late(connection: Connection, link: TcpLink) -> None:
+        if connection.outgoing and connection.peer.device_id == b.identity.device_id:
+            await asyncio.sleep(60)
+        await start(connection, link)
+
+    monkeypatch.setattr(Connection, "start", start_late)
+    channel = await a.connections.open(b.certificate, "sip", timeout=5)
+    assert not channel.connection.outgoing
+    assert (await b.handler.opened_channels.get()).connection.outgoing
+    assert len(b.connections.connection_list()) == 1
+
+
 async def test_declined_channel_is_refused_and_the_connection_stays(pair: Pair) -> None:
     a, b = pair
     b.handler.declined.add("test")
