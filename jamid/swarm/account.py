@@ -252,12 +252,12 @@ class AccountConversations:
     def _committed(self, conversation: Conversation, commits: list[Commit]) -> None:
         self.notifier.changed(conversation)
 
-    def _pulled(self, conversation: Conversation, device: str, commits: list[Commit]) -> None:
-        """New commits came from DEVICE: the others are told, and that device too when we had to merge."""
-        merged = bool(commits) and commits[-1].device == self.author.device and len(commits[-1].parents) > 1
-        if not merged:
-            self.notifier.has(conversation, device, commits[-1].id)
-        self.notifier.changed(conversation, except_device="" if merged else device)
+    def _pulled(self, conversation: Conversation, device: str, head: str, commits: list[Commit]) -> None:
+        """DEVICE had HEAD, of which COMMITS were new: the others are told of them, and that device too when we had to merge."""
+        self.notifier.has(conversation, device, head)
+        if not commits:
+            return
+        self.notifier.changed(conversation)
         self._look_again(conversation, device)
         if any(commit.message.startswith(b'{"action"') for commit in commits):
             self.tasks.spawn(self.membership.changed(conversation), "members")
@@ -342,7 +342,7 @@ class AccountConversations:
                     if found is None or found.role(uri) not in ("", BANNED, LEFT):
                         self.composing.received(conversation, uri, active)
                 case instant.Receipt():
-                    await self._receipt(uri, message)
+                    await self._receipt(uri, device, message)
 
     async def _notified(self, uri: str, device: str, message: instant.Notification) -> None:
         conversation = self.find(message.conversation)
@@ -371,13 +371,14 @@ class AccountConversations:
         else:
             self.puller.pull(conversation, message.device, message.commit)
 
-    async def _receipt(self, uri: str, message: instant.Receipt) -> None:
+    async def _receipt(self, uri: str, device: str, message: instant.Receipt) -> None:
         conversation = self.find(message.conversation)
         if conversation is None or not message.displayed or not conversation.is_here:
             return
         await conversation.load()
         if conversation.role(uri) not in ("", BANNED, LEFT):
             await conversation.statuses.displayed(uri, message.message)
+            self.notifier.has(conversation, device, message.message)
 
     # -- leaving --
 

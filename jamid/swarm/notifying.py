@@ -1,7 +1,8 @@
 """Telling devices of new commits: soon, once, and again to those that may have missed it (protocol: swarm, sections 8.3 and 9.1).
 
-Real daemons drop a notification that arrives while they fetch, and never look again. So nothing is sent to a device during its fetch;
-what came meanwhile is told when the fetch ends, and a device that has not fetched the newest commit after a while is told once more.
+Real daemons drop a notification that arrives while they fetch, and never look again; 13.7 asks over a connection that is long dead until it
+notices, 20 s after. So nothing is sent to a device during its fetch; what came meanwhile is told when the fetch ends, and a device that is
+not known to have the newest commit is reminded of it, less and less often.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _log = logging.getLogger(__name__)
 NOTIFICATION: Final = "application/im-gitmessage-id"
 _GATHER_SECONDS: Final = 0.15
 """A device that was told of a commit and has not begun to fetch is not told of the next for this long."""
-_REPEATS: Final = (1.5, 6.0)
-"""When a device that did not fetch is told again, in seconds."""
+_REPEATS: Final = (1.5, 6.0, 10.0, 12.5, 30.0, 90.0)
+"""The pauses after which a device that did not fetch is told again, in seconds."""
 _UNREACHABLE_SECONDS: Final = 60.0
 """How long a member without connection is not looked for again, unless it announces itself."""
 
@@ -55,22 +56,21 @@ class Notifier:
 
     # -- what happened --
 
-    def changed(self, conversation: Conversation, *, except_device: str = "") -> None:
-        """The head moved: every device of every member is to know, but the one it came from."""
+    def changed(self, conversation: Conversation) -> None:
+        """The head moved: every device of every member that does not have it is to know."""
         links = self._home.links
         facts = conversation.facts
         if links is None or facts is None:
             return
         for device in links.devices_of(self._home.uri):
-            if device not in (except_device, self._home.device_id):
+            if device != self._home.device_id:
                 self.notify(conversation, device)
         for uri, role in facts.roles.items():
             if role not in (ADMIN, MEMBER) or uri == self._home.uri:
                 continue
             devices = links.devices_of(uri)
             for device in devices:
-                if device != except_device:
-                    self.notify(conversation, device)
+                self.notify(conversation, device)
             if not devices:
                 self._reach(conversation, uri)
 
@@ -104,10 +104,10 @@ class Notifier:
         self.notify(conversation, peer.device_id)
 
     def has(self, conversation: Conversation, device: str, commit: str) -> None:
-        """DEVICE itself told us of COMMIT."""
-        target = self._targets.setdefault((conversation.id, device), _Target())
-        target.has = commit
+        """DEVICE itself told us that it has COMMIT."""
         if conversation.facts is not None and conversation.facts.head == commit:
+            target = self._targets.setdefault((conversation.id, device), _Target())
+            target.has = commit
             self._disarm(target)
 
     def connected(self, conversation: Conversation, device: str) -> None:

@@ -29,7 +29,8 @@ _LOOK_SECONDS: Final = 1.0
 """So long after anything happened with a device of the older generation it is asked whether it has more: of two notifications that it
 sends to one account in a row the second can be lost."""
 
-Pulled = Callable[["Conversation", str, list[Commit]], None]
+Pulled = Callable[["Conversation", str, str, list[Commit]], None]
+"""Told of the conversation, the device, its head and the commits that were new, none when we had all."""
 
 
 class Puller:
@@ -135,15 +136,10 @@ class Puller:
                     raise
                 fresh = True
                 self._channels.drop(device, conversation.id)
-        if pack is None:
-            return
-        commits = await conversation.integrate(pack, head, device)
+        commits = await conversation.integrate(pack, head, device) if pack is not None else []
         if any(len(commit.parents) > 1 and commit.device == conversation.author.device for commit in commits):
             self._merged_at[conversation.id] = asyncio.get_running_loop().time()
-        _log.debug("%r device %s had %s: %d new commits, now at %s", conversation, device[:8], head[:8], len(commits), _head(conversation))
         if commits:
-            self._pulled(conversation, device, commits)
-
-
-def _head(conversation: Conversation) -> str:
-    return conversation.facts.head[:8] if conversation.facts is not None else "nothing"
+            ours = conversation.facts.head if conversation.facts is not None else ""
+            _log.debug("%r device %s had %s: %d new commits, now at %s", conversation, device[:8], head[:8], len(commits), ours[:8])
+        self._pulled(conversation, device, head, commits)
