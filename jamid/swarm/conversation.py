@@ -275,13 +275,12 @@ class Conversation:
     async def integrate(self, pack: bytes, theirs: str, device: str) -> list[Commit]:
         """Takes what DEVICE sent into the history and tells clients; the new commits, oldest first.
 
-        Raises RemoteError, after telling clients, when a commit breaks a rule: nothing has changed then.
+        Clients are told when a commit breaks a rule; RemoteError when nothing else came: nothing has changed then.
         """
         try:
             received, batch = await self.run(self._integrate_here, pack, theirs)
         except RuleError as error:
-            _log.warning("%r %s; what device %s sent is left aside", self, error, device[:16])
-            self.publish(OnConversationError(self.home.id, self.id, VALIDATION_ERROR, error.verdict))
+            self._tell_refusal(error, device)
             raise
         except RemoteError as error:
             _log.warning("%r what device %s sent is left aside: %s", self, device[:16], error)
@@ -289,13 +288,19 @@ class Conversation:
             raise
         self._take_facts(batch.facts)
         self.announcer.received(batch.commits, batch.bodies)
+        if received.refused is not None:
+            self._tell_refusal(received.refused, device)
         return list(received.commits)
+
+    def _tell_refusal(self, error: RuleError, device: str) -> None:
+        _log.warning("%r %s; it and what device %s sent on top of it is left aside", self, error, device[:16])
+        self.publish(OnConversationError(self.home.id, self.id, VALIDATION_ERROR, error.verdict))
 
     def _integrate_here(self, repository: Repository, pack: bytes, theirs: str) -> tuple[Received, Batch]:
         before = repository.head()
         received = integrate(repository, self.id, pack, theirs, self.author)
         commits = list(received.commits)
-        straight = received.merged is None and all(
+        straight = not received.merged and all(
             commit.parents == (older,) for commit, older in zip(commits, [before, *(each.id for each in commits)], strict=False)
         )
         log = self._log_of(repository)

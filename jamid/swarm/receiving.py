@@ -1,4 +1,8 @@
-"""What a fetch brought: read with caps, judged as a whole, then joined with our history or left aside (sections 5 and 6)."""
+"""What a fetch brought: read with caps, judged commit by commit, then joined with our history or left aside (sections 5 and 6).
+
+The real daemons refuse all of a fetch that holds one bad commit. We refuse that commit and all that builds on it, and keep the rest: who
+leaves while others write may merge once more afterwards, and without this the leaving itself would never be known.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from jamid.swarm import ancestry, authoring
 from jamid.swarm.ancestry import Node
 from jamid.swarm.commits import Commit, parse_commit
 from jamid.swarm.objects import BLOB, COMMIT, Overlay, changed_files, read_as
-from jamid.swarm.packs import read_pack
+from jamid.swarm.packs import objects_of, read_pack
 from jamid.swarm.repository import Repository
 from jamid.swarm.rules import Checker, RuleError
 
@@ -21,10 +25,11 @@ class Received:
     """The outcome of a good fetch."""
 
     commits: tuple[Commit, ...]
-    """what is new, oldest first, a merge of our own included"""
-    merged: Commit | None
-    """the merge we had to make"""
-    head: str
+    """what is new, oldest first, merges of our own included"""
+    merged: bool
+    """whether we had to make merges"""
+    refused: RuleError | None = None
+    """why the first of those commits was refused that were left aside"""
 
 
 def integrate(
@@ -37,8 +42,8 @@ def integrate(
 ) -> Received:
     """Takes the branch THEIRS out of PACK into the conversation.
 
-    Raises RemoteError when anything in it is malformed or breaks a rule; the repository is then as before. AUTHOR None means a clone:
-    there is nothing to merge with. PROGRESS is told how many of how many commits are checked.
+    Raises RemoteError when nothing in it can be kept; the repository is then as before. AUTHOR None means a clone: there is nothing to
+    merge with, and it is good as a whole or not at all. PROGRESS is told how many of how many commits are checked.
     """
     objects = read_pack(pack, repository) if pack else []
     overlay = Overlay(repository, {item.oid: (item.kind, item.data) for item in objects})
@@ -56,22 +61,62 @@ def integrate(
 
     ours = repository.head()
     if theirs in repository and ours is not None and ancestry.contains(ours, theirs, repository.node):
-        return Received((), None, ours)
+        return Received((), merged=False)
     new = [commit(oid) for oid in ancestry.new_commits(ours, theirs, lookup)]
-    checker = Checker(overlay, conversation)
+    good, refused = _judge(Checker(overlay, conversation), overlay, new, commit, progress)
+    if refused is None:
+        repository.store(objects, pack)
+        tips = [theirs]
+    else:
+        if author is None or not good:
+            raise refused
+        kept = {each.id for each in good}
+        known_trees = {commit(parent).tree for each in good for parent in each.parents if parent not in kept}
+        for oid in objects_of(overlay, ((each.id, each.tree) for each in good), known_trees):
+            repository.write(*overlay.read(oid))
+        inner = {parent for each in good for parent in each.parents}
+        tips = [each.id for each in good if each.id not in inner]
+    merges = [merge for tip in tips if (merge := _join(repository, author, tip)) is not None]
+    return Received((*good, *merges), bool(merges), refused)
+
+
+def _judge(
+    checker: Checker,
+    overlay: Overlay,
+    new: list[Commit],
+    commit: Callable[[str], Commit],
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[Commit], RuleError | None]:
+    """Those of NEW (oldest first) that keep the rules and build on such alone, and why the first of the others does not."""
+    good: list[Commit] = []
+    bad: set[str] = set()
+    refused: RuleError | None = None
     for count, candidate in enumerate(new):
-        checker.check(candidate)
-        _check_complete(overlay, candidate, commit)
+        try:
+            if not bad.isdisjoint(candidate.parents):
+                bad.add(candidate.id)
+                continue
+            checker.check(candidate)
+            _check_complete(overlay, candidate, commit)
+        except RuleError as error:
+            refused = refused or error
+            bad.add(candidate.id)
+            continue
+        good.append(candidate)
         if progress is not None and count % 1024 == 1023:
             progress(count + 1, len(new))
-    repository.store(objects, pack)
-    if ours is None or ancestry.contains(theirs, ours, repository.node):
-        repository.set_head(theirs)
-        return Received(tuple(new), None, theirs)
+    return good, refused
+
+
+def _join(repository: Repository, author: authoring.Author | None, tip: str) -> Commit | None:
+    """Moves our head on to TIP, by a merge of our own where it has to be."""
+    ours = repository.head()
+    if ours is None or ancestry.contains(tip, ours, repository.node):
+        repository.set_head(tip)
+        return None
     if author is None:
         raise RemoteError("what was fetched does not continue the conversation")
-    merged = authoring.merge(repository, author, theirs)
-    return Received((*new, merged), merged, merged.id)
+    return authoring.merge(repository, author, tip)
 
 
 def _check_complete(overlay: Overlay, candidate: Commit, commit: Callable[[str], Commit]) -> None:

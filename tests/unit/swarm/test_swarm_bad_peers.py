@@ -102,6 +102,32 @@ async def test_a_bad_commit_is_left_aside_and_the_conversation_goes_on(tmp_path:
         assert b.of(MessageReceived)[-1].message["body"] == "sorry"
 
 
+async def test_what_came_before_a_bad_commit_is_kept(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b, conversation = await begin(w)
+        here = found(a, conversation)
+
+        def fork(repository: Repository) -> tuple[str, str]:
+            """Two good texts, of one another's side; the merge of both is by a device that nobody knows."""
+            root = repository.require_head()
+            first = authoring.commit(repository, here.author, message_maps.text("on one side")).id
+            repository.set_head(root)
+            return first, authoring.commit(repository, here.author, message_maps.text("on the other")).id
+
+        tips = await here.run(fork)
+        bad = await forged(a, conversation, parents=tips, device="0" * 64)
+        worse = await forged(a, conversation)
+        await tell(a, b, conversation, worse)
+        await b.wait(lambda: b.of(OnConversationError))
+        texts = [signal.message["body"] for signal in b.of(MessageReceived) if signal.message["type"] == "text/plain"]
+        assert sorted(texts) == ["on one side", "on the other"]
+        there = found(b, conversation)
+        log = await there.run(lambda repository: list(repository.log()))
+        assert set(tips) < set(log)
+        assert not {bad, worse} & set(log)
+        assert not await there.run(lambda repository: bad in repository)
+
+
 async def test_a_file_that_a_member_smuggles_in_is_not_taken(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         a, b, conversation = await begin(w)
