@@ -63,7 +63,7 @@ class JamiAccount(Account):
         self._changing = asyncio.Lock()
         """held while the account goes online or offline, which callers ask for as they please"""
         self._closed = False
-        self.peers = PeerFinder(account_id, environment.certificates, environment.clock)
+        self.peers = PeerFinder(account_id, environment.certificates, environment.clock, self.tasks)
         self.contacts = ContactBook(self)
         self.devices = OwnDevices(self)
         self.presence = Presence(self)
@@ -144,11 +144,7 @@ class JamiAccount(Account):
         self.contacts.load()
         self.devices.load()
         try:
-            identity = self.files.read_identity(
-                self.details["TLS.certificateFile"] or str(self.files.data / CERTIFICATE_FILE),
-                self.details["TLS.privateKeyFile"] or str(self.files.data / KEY_FILE),
-                self.details["TLS.password"],
-            )
+            identity = self.read_identity()
             receipt = Receipt.parse(self.config.receipt, self.config.receipt_signature)
             receipt.verify(identity.certificate)
             check_expiry(identity.certificate, self.peers.now())
@@ -157,6 +153,14 @@ class JamiAccount(Account):
             return False
         self._adopt(identity, receipt)
         return True
+
+    def read_identity(self) -> Identity:
+        """The device's key and certificates on disk; blocks. Raises JamidError when they are missing, damaged or no pair."""
+        return self.files.read_identity(
+            self.details["TLS.certificateFile"] or str(self.files.data / CERTIFICATE_FILE),
+            self.details["TLS.privateKeyFile"] or str(self.files.data / KEY_FILE),
+            self.details["TLS.password"],
+        )
 
     async def become(self, device: Device) -> None:
         """Makes this installation the DEVICE just created: files first, then whatever depends on who we are."""
@@ -174,7 +178,7 @@ class JamiAccount(Account):
         """Tells everybody that the account is there: its certificates, its devices, its identity."""
         assert self.identity is not None
         await self.certificates.pin(self.identity.certificate, self.id)
-        await self.certificates.load_revocations(self.files.data, self._account_certificate().public_key)
+        await self.certificates.load_revocations(self.id, self._account_certificate().public_key)
         await self.devices.name_this(self.device_name)
         for uri, _ in self.contacts.contacts.active():
             self.presence.track(uri)
@@ -321,9 +325,15 @@ class JamiAccount(Account):
 
     def _peer_announced(self, event: DeviceAnnounced) -> None:
         if event.account_id == self.id:
+            self._wake(event.certificate)
             self.tasks.spawn(self.contacts.peer_announced(event.uri, event.certificate), "repeat request")
             self.messages.peer_announced(event.uri)
 
     def _own_device_found(self, event: OwnDeviceFound) -> None:
         if event.account_id == self.id:
+            self._wake(event.certificate)
             self.tasks.spawn(self.sync.connect(event.certificate), "sync")
+
+    def _wake(self, device: Certificate) -> None:
+        if self.connections is not None:
+            self.connections.wake(device.long_id.hex())

@@ -118,6 +118,8 @@ PENDING_OFFERS: Final = 128
 """Connection requests of peers that are being answered at one time."""
 PENDING_OFFERS_PER_DEVICE: Final = 4
 """Connection requests of one device that are being answered at one time; a reference daemon makes one or two."""
+ATTEMPTS_PER_DEVICE: Final = 4
+"""Our own connection requests to one device at one time; it answers no more."""
 TREATED_IDS: Final = 4096
 """Request ids remembered over restarts; a value lives ten minutes on the DHT, so this is seven new requests a second."""
 CONNECTIONS_PER_DEVICE: Final = 16
@@ -280,6 +282,8 @@ COMMIT_PARENTS: Final = 8
 """Honest commits have at most two; more are read only to be refused by rule."""
 COMMIT_CHANGES: Final = 512
 """Files one commit may change; a ban in a large group with many devices and votes stays below."""
+MERGE_STEPS: Final = 2_000_000
+"""Commits walked to find where merged branches parted, in all merges of one fetch: ten seconds; honest branches meet soon."""
 AUTHOR_NAME_LENGTH: Final = 256
 """Characters of a display name in a commit."""
 JSON_NESTING: Final = 16

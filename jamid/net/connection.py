@@ -81,6 +81,7 @@ class Connection:
         self._pumping: asyncio.Handle | None = None
         self._beacon: asyncio.TimerHandle | None = None
         self._pongs = 0
+        self._ask_again = False
         self._stall: asyncio.TimerHandle | None = None
         self._leaving = False
 
@@ -144,7 +145,8 @@ class Connection:
             return
         if self._beacon is not None:
             if self.mux.pongs == self._pongs:
-                return  # the peer has been asked and still has time
+                self._ask_again = True  # the peer still has time, but an answer on its way says nothing about what comes now
+                return
             self._beacon.cancel()
         self._pongs = self.mux.pongs
         self.mux.beacon(ask=True)
@@ -273,8 +275,11 @@ class Connection:
 
     def _check_life(self) -> None:
         self._beacon = None
-        if not self.closed and self.mux.pongs == self._pongs:
+        if self.mux.pongs == self._pongs:
             self._fail(ConnectionResetError("the device gives no sign of life"))
+        elif self._ask_again:
+            self._ask_again = False
+            self.ask_for_life()
 
     def _end_stalled(self) -> None:
         """Ends channels that hold up the others because nobody reads them."""

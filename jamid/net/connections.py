@@ -17,6 +17,7 @@ from jamid.core.identifiers import LongId
 from jamid.core.tasks import Tasks
 from jamid.crypto.certificates import Certificate
 from jamid.crypto.identity import Identity
+from jamid.net.attempts import Attempts
 from jamid.net.channels import Channel, ChannelHandler, Peer
 from jamid.net.connection import Connection
 from jamid.net.hints import Hints
@@ -32,8 +33,6 @@ from jamid.net.turn import TurnServer
 
 _log = logging.getLogger(__name__)
 
-_CERTIFICATE_SECONDS: Final = 10.0
-_CERTIFICATE_PAUSES: Final = (0.5, 1.0, 2.0, 2.0, 0.0)
 _CLOSE_SECONDS: Final = 1.0
 CONNECTED = "0"
 NEGOTIATING = "2"
@@ -50,18 +49,6 @@ class ConnectionSettings:
     """whether a router is asked to let peers in"""
     dht_port: int = 0
     """the UDP port of the DHT node, which the router is then asked to let in as well; 0 when there is none"""
-
-
-@dataclass(slots=True)
-class _Device:
-    """What is under way with one device."""
-
-    connections: list[Connection] = field(default_factory=list)
-    """live ones, the newest last"""
-    waiting: list[asyncio.Future[Connection]] = field(default_factory=list)
-    """who wants the next one that comes up, whichever side opened it"""
-    attempts: int = 0
-    """of ours, under way"""
 
 
 class Connections:
@@ -93,10 +80,12 @@ class Connections:
         self.policy = policy
         self.clock = clock
         self.tasks = Tasks(f"connections {identity.device_id[:8]}")
-        self._devices: dict[str, _Device] = {}
+        self._live: dict[str, list[Connection]] = {}
+        """by device, the newest last"""
         self._handlers: dict[str, ChannelHandler] = {}
         self._requester = Requester(self)
         self._answerer = Answerer(self)
+        self._attempts = Attempts(self, self._requester)
         self._listening: list[Listening] = []
         self._mappers: list[PortMapper] = []
         self._closed = False
@@ -136,7 +125,8 @@ class Connections:
             async with asyncio.timeout(timeout):
                 return await self._open(device_id, certificate, name, kind, timeout, only_existing, new_socket)
         except TimeoutError:
-            raise ConnectionError(f"no channel {name} to {device_id} within {timeout:.0f} s") from None
+            why = self._attempts.why_not(device_id)
+            raise ConnectionError(f"no channel {name} to {device_id} within {timeout:.0f} s{why}") from None
 
     def handle(self, scheme: str, handler: ChannelHandler) -> None:
         """HANDLER serves the channels `SCHEME` and `SCHEME:…` that peers open."""
@@ -148,20 +138,20 @@ class Connections:
 
     def connected_devices(self) -> list[str]:
         """The ids of the devices there is a connection with."""
-        return [device_id for device_id, device in self._devices.items() if device.connections]
+        return list(self._live)
 
     def devices_of(self, account_uri: str) -> list[str]:
         """The ids of the connected devices of an account."""
         return [
             device_id
-            for device_id, device in self._devices.items()
-            if any(connection.peer.account_uri == account_uri for connection in device.connections)
+            for device_id, connections in self._live.items()
+            if any(connection.peer.account_uri == account_uri for connection in connections)
         ]
 
     def newest(self, device_id: str) -> Connection | None:
         """The connection that new channels to the device take."""
-        device = self._devices.get(device_id)
-        return device.connections[-1] if device is not None and device.connections else None
+        connections = self._live.get(device_id)
+        return connections[-1] if connections else None
 
     def connectivity_changed(self) -> None:
         """The network changed: asks every peer for a sign of life; connections without answer end after 3 s."""
@@ -170,6 +160,15 @@ class Connections:
             mapper.connectivity_changed()
         for connection in self._all():
             connection.ask_for_life()
+        self._attempts.wake()
+
+    def wake(self, device_id: str) -> None:
+        """The device was seen: who waits to try it again tries now."""
+        self._attempts.wake(device_id)
+
+    def forgive(self, device_id: str) -> None:
+        """The device asks for a connection itself: the next wish for it is tried at once."""
+        self._attempts.forgive(device_id)
 
     def usable_turn(self) -> TurnServer | None:
         """The account's TURN server, None also while it has proven dead: calls need not wait for it either."""
@@ -194,8 +193,7 @@ class Connections:
         for listening in self._listening:
             listening.cancel()
         self._listening = []
-        for device in self._devices.values():
-            self._fail_waiting(device, "the account is disabled")
+        self._attempts.close("the account is disabled")
         closing = [asyncio.create_task(connection.close()) for connection in self._all()]
         if closing:
             await asyncio.wait(closing, timeout=_CLOSE_SECONDS)
@@ -221,10 +219,8 @@ class Connections:
             }
             for connection in shown
         ]
-        for device_id, device in self._devices.items():
-            if device.attempts and (devices is None or device_id in devices):
-                entries.append({"id": f"{device_id} 0", "device": device_id, "peer": "", "status": NEGOTIATING})
-        return entries
+        asked = [device_id for device_id in self._attempts.under_way() if devices is None or device_id in devices]
+        return entries + [{"id": f"{device_id} 0", "device": device_id, "peer": "", "status": NEGOTIATING} for device_id in asked]
 
     def channel_list(self, connection_id: str) -> list[dict[str, str]]:
         """The channels of one connection of `connection_list`, as `getChannelList` shows them; empty for an unknown one."""
@@ -246,8 +242,7 @@ class Connections:
 
     def has_room(self, device_id: str) -> bool:
         """Whether another connection with the device is within the limits."""
-        device = self._devices.get(device_id)
-        here = len(device.connections) if device is not None else 0
+        here = len(self._live.get(device_id, ()))
         return not self._closed and here < limits.CONNECTIONS_PER_DEVICE and len(self._all()) < limits.CONNECTIONS
 
     def admits(self, connection: Connection, certificate: Certificate) -> bool:
@@ -261,44 +256,32 @@ class Connections:
 
     def ask_as_well(self, device: Certificate) -> None:
         """Attempts a connection with a device whose own one does not come up, unless there is one or an attempt."""
-        device_id = device.long_id.hex()
-        if not self._closed and not self.connected(device_id) and not self._device(device_id).attempts:
-            self._begin_attempt(device_id, device, "")
+        if not self._closed and not self.connected(device.long_id.hex()):
+            self._attempts.ask_as_well(device)
 
     def established(self, connection: Connection) -> None:
         """CONNECTION stands."""
-        device = self._device(connection.peer.device_id)
-        older = list(device.connections)
-        device.connections.append(connection)
-        waiting, device.waiting = device.waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_result(connection)
+        connections = self._live.setdefault(connection.peer.device_id, [])
+        older = list(connections)
+        connections.append(connection)
+        self._attempts.established(connection)
         _log.info("connected with %s (%s)", connection.peer.device_id, connection.remote_address)
         for other in older:
             other.ask_for_life()  # a second connection often means that the peer lost the first one
         if not older:
             self._tell(self.on_connected, connection.peer)
 
-    def attempt_failed(self, device_id: str, reason: str) -> None:
-        """An attempt of ours failed; who waits is told unless another one is under way."""
-        device = self._device(device_id)
-        if not device.attempts:
-            self._fail_waiting(device, reason)
-        self._tidy(device_id)
-
     def connection_closed(self, connection: Connection, reason: str) -> None:
-        device_id = connection.peer.device_id
-        device = self._device(device_id)
         self.tasks.spawn(connection.close(), "close")
-        if connection not in device.connections:
-            self._tidy(device_id)
+        device_id = connection.peer.device_id
+        connections = self._live.get(device_id, [])
+        if connection not in connections:
             return
-        device.connections.remove(connection)
+        connections.remove(connection)
         _log.info("no longer connected with %s: %s", device_id, reason)
-        if not device.connections:
+        if not connections:
+            del self._live[device_id]
             self._tell(self.on_disconnected, connection.peer)
-        self._tidy(device_id)
 
     def channel_requested(self, connection: Connection, name: str) -> Callable[[Channel], None] | None:
         handler = self._handlers.get(name.partition(":")[0])
@@ -337,7 +320,7 @@ class Connections:
             if connection is None:
                 if only_existing:
                     raise ConnectionError(f"there is no connection with {device_id}")
-                connection = await self._connect(device_id, certificate, kind, new_socket)
+                connection = await self._attempts.connect(device_id, certificate, kind, another=new_socket)
             try:
                 return await connection.mux.open(name, timeout)
             except ConnectionRefusedError:
@@ -348,70 +331,8 @@ class Connections:
                 connection = self.newest(device_id)  # it died under us: another one, or a new one
         raise ConnectionError(f"connections with {device_id} end before a channel is open")
 
-    async def _connect(self, device_id: str, certificate: Certificate | None, kind: str, new_socket: bool) -> Connection:
-        """The next connection that comes up with the device; starts an attempt unless one is under way."""
-        device = self._device(device_id)
-        future: asyncio.Future[Connection] = asyncio.get_running_loop().create_future()
-        device.waiting.append(future)
-        if not device.attempts or new_socket:
-            self._begin_attempt(device_id, certificate, kind)
-        try:
-            return await future
-        finally:
-            if future in device.waiting:
-                device.waiting.remove(future)
-
-    def _begin_attempt(self, device_id: str, certificate: Certificate | None, kind: str) -> None:
-        self.tasks.spawn(self._attempt(device_id, certificate, kind), f"connect {device_id[:8]}")
-        self._device(device_id).attempts += 1
-
-    async def _attempt(self, device_id: str, certificate: Certificate | None, kind: str) -> None:
-        device = self._device(device_id)
-        reason = ""
-        try:
-            if certificate is None:
-                certificate = await self._certificate(device_id)
-            await self._requester.connect(certificate, kind)
-        except (LocalError, OSError) as error:
-            reason = str(error) or type(error).__name__
-            _log.info("no connection with %s: %s", device_id, reason)
-        except Exception as error:
-            reason = f"{type(error).__name__}: {error}"
-            _log.warning("no connection with %s: %s", device_id, reason)
-        finally:
-            device.attempts -= 1
-            if reason:
-                self.attempt_failed(device_id, reason)
-
-    async def _certificate(self, device_id: str) -> Certificate:
-        try:
-            async with asyncio.timeout(_CERTIFICATE_SECONDS):
-                for pause in _CERTIFICATE_PAUSES:
-                    certificate = await self.policy.certificate(LongId.from_hex(device_id))
-                    if certificate is not None:
-                        return certificate
-                    await asyncio.sleep(pause)
-        except TimeoutError:
-            pass
-        raise LocalError(f"the certificate of device {device_id} is neither known nor on the DHT")
-
     def _all(self) -> list[Connection]:
-        return [connection for device in self._devices.values() for connection in device.connections]
-
-    def _device(self, device_id: str) -> _Device:
-        return self._devices.setdefault(device_id, _Device())
-
-    def _tidy(self, device_id: str) -> None:
-        device = self._devices.get(device_id)
-        if device is not None and not (device.connections or device.waiting or device.attempts):
-            del self._devices[device_id]
-
-    @staticmethod
-    def _fail_waiting(device: _Device, reason: str) -> None:
-        waiting, device.waiting = device.waiting, []
-        for future in waiting:
-            if not future.done():
-                future.set_exception(ConnectionError(reason))
+        return [connection for connections in self._live.values() for connection in connections]
 
     @staticmethod
     def _tell(callbacks: list[PeerCallback], peer: Peer) -> None:

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
-import os
 import socket
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -19,12 +17,11 @@ from jamid.core import limits
 from jamid.net import candidates
 from jamid.net.addresses import local_addresses
 from jamid.net.candidates import Candidate, Credentials, Kind
+from jamid.net.media_path import EXPEDITED, MediaPath, branch_off
 from jamid.net.turn import TurnServer
 
 logging.getLogger("aioice").setLevel(logging.WARNING)  # it tells each step of each check
 
-_EXPEDITED: Final = 0xB8
-"""the type of service that the reference marks audio with"""
 _CONNECT_SECONDS: Final = 30.0
 
 Receive = Callable[[bytes], None]
@@ -32,30 +29,6 @@ Receive = Callable[[bytes], None]
 
 def _nothing() -> Sequence[str]:
     return ()
-
-
-class MediaSender:
-    """Sends packets to the peer, quietly nothing once it is stopped; from any thread when it is `thread_safe`."""
-
-    def __init__(self, send: Callable[[bytes], None], path: socket.socket | None = None) -> None:
-        self.thread_safe = path is not None
-        self._send = send
-        self._path = path
-        # A socket closed while another thread sends could be somebody else's by the time the packet leaves.
-        self._lock = threading.Lock()
-        self._stopped = False
-
-    def __call__(self, data: bytes) -> None:
-        with self._lock:
-            if not self._stopped:
-                self._send(data)
-
-    def stop(self) -> None:
-        """Sends nothing any more and closes its own handle on the socket."""
-        with self._lock:
-            self._stopped = True
-            if self._path is not None:
-                self._path.close()
 
 
 class MediaIce:
@@ -78,7 +51,7 @@ class MediaIce:
         self._local: list[Candidate] = []
         self._connected = False
         self._closed = False
-        self._direct_senders: list[MediaSender] = []
+        self._paths: list[MediaPath] = []
         self._watch: asyncio.Task[None] | None = None
         self._connection = _Connection(
             ice_controlling=controlling,
@@ -137,15 +110,14 @@ class MediaIce:
         if self._connected and not self._closed:
             self._connection.send_packet(component, data)
 
-    def sender(self, component: int) -> MediaSender:
-        """What sends packets of COMPONENT; after `connect` on a direct path it is `thread_safe`, over a relay it is not."""
-        direct = self._connection.direct_path(component) if self._connected else None
-        if direct is None:
-            return MediaSender(lambda data: self.send(component, data))
-        path, address = direct
-        sender = MediaSender(_direct_send(path, address), path)
-        self._direct_senders.append(sender)
-        return sender
+    def path(self, component: int) -> MediaPath | None:
+        """A way of its own for the packets of COMPONENT, of which `on_data` hears nothing from now on; None over a relay."""
+        branch = self._connection.branch_off(component) if self._connected else None
+        if branch is None:
+            return None
+        path = MediaPath(*branch)
+        self._paths.append(path)
+        return path
 
     def pairs(self) -> list[tuple[int, str, str]]:
         """(component, local, remote) of each nominated pair, each address as `10.77.0.2:52402 [host]`."""
@@ -156,8 +128,8 @@ class MediaIce:
         if self._closed:
             return
         self._closed = True
-        for sender in self._direct_senders:
-            sender.stop()
+        for path in self._paths:
+            path.stop()
         if self._watch is not None:
             self._watch.cancel()
         self._connection.receivers.clear()
@@ -194,7 +166,7 @@ class _Connection(aioice.Connection):
             udp = protocol.transport.get_extra_info("socket")
             if udp is not None and udp.family == socket.AF_INET:
                 with contextlib.suppress(OSError):
-                    udp.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED)
+                    udp.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, EXPEDITED)
         return found
 
     def send_packet(self, component: int, data: bytes) -> None:
@@ -204,19 +176,23 @@ class _Connection(aioice.Connection):
             with contextlib.suppress(OSError, aioice_stun.TransactionError):
                 pair.protocol.transport.sendto(data, pair.remote_addr)
 
-    def direct_path(self, component: int) -> tuple[socket.socket, tuple[str, int]] | None:
-        """A second handle on the socket of COMPONENT's path and where it leads; None when the path goes through a relay."""
+    def branch_off(self, component: int) -> tuple[socket.socket, Callable[[bytes], None]] | None:
+        """A socket of its own for COMPONENT's path, and who takes what comes there without being media; None over a relay."""
         pair = self._nominated.get(component)
         transport = getattr(pair.protocol, "transport", None) if pair is not None else None
         udp = transport.get_extra_info("socket") if transport is not None else None
         if pair is None or udp is None or pair.local_candidate.type == "relay":
             return None
-        try:
-            own = socket.socket(udp.family, socket.SOCK_DGRAM, fileno=os.dup(udp.fileno()))
-        except OSError:
+        own = branch_off(udp.fileno(), pair.remote_addr)
+        if own is None:
             return None
-        own.setblocking(False)
-        return own, pair.remote_addr
+        loop, protocol, address = asyncio.get_running_loop(), pair.protocol, pair.remote_addr
+
+        def others(data: bytes) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                loop.call_soon_threadsafe(protocol.datagram_received, data, address)
+
+        return own, others
 
     def nominated_pairs(self) -> list[tuple[int, str, str]]:
         return [
@@ -227,14 +203,6 @@ class _Connection(aioice.Connection):
             )
             for component, pair in sorted(self._nominated.items())
         ]
-
-
-def _direct_send(path: socket.socket, address: tuple[str, int]) -> Callable[[bytes], None]:
-    def send(data: bytes) -> None:
-        with contextlib.suppress(OSError):
-            path.sendto(data, address)
-
-    return send
 
 
 def _remote_candidate(line: str) -> aioice.Candidate | None:

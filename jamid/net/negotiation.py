@@ -209,6 +209,7 @@ class Answerer:
             raise RemoteError("it is not allowed to connect")
         if not connections.has_room(device_id):
             raise RemoteError("it has too many connections")
+        connections.forgive(device_id)
         hosts = [candidate.host for candidate in remote.candidates]
         connections.hints.learn(device_id, generation=generation, hosts=hosts)
         session = IceTcpSession(connections.listener, connections.settings.ice, controlling=True)

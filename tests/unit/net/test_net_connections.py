@@ -9,7 +9,7 @@ from OpenSSL import SSL
 
 from jamid.core.errors import LocalError
 from jamid.core.generations import Generation
-from jamid.net import links
+from jamid.net import connection, links
 from jamid.net.connection import Connection
 from jamid.net.framing import frame
 from jamid.net.links import TcpLink
@@ -158,6 +158,23 @@ async def test_beacon_ends_a_connection_whose_peer_is_silent(pair: Pair) -> None
     a.connections.connectivity_changed()
     await asyncio.wait_for(channel.wait_closed(), 8)
     await asyncio.wait_for(served.wait_closed(), 1)
+
+
+async def test_an_answer_on_its_way_does_not_vouch_for_a_new_network(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "BEACON_SECONDS", 0.2)
+    a, b = pair
+    channel = await a.connections.open(b.certificate, "sip")
+    served = await b.handler.opened_channels.get()
+    answer, answers = served.connection.mux.beacon, iter([True])
+
+    def answer_once(*, ask: bool) -> None:
+        if next(answers, False):
+            answer(ask=ask)
+
+    monkeypatch.setattr(served.connection.mux, "beacon", answer_once)
+    a.connections.connectivity_changed()
+    a.connections.connectivity_changed()
+    await asyncio.wait_for(channel.wait_closed(), 2)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 
 from jamid.net.ice_udp import MediaIce
 
@@ -25,11 +26,24 @@ async def test_two_sessions_find_a_path_for_each_component() -> None:
     assert [component for component, _, _ in offerer.pairs()] == [1, 2, 3, 4]
     offerer.send(3, b"\x80packet")
     assert await asyncio.wait_for(got.get(), 2) == (3, b"\x80packet")
-    sender = offerer.sender(4)
-    assert sender.thread_safe
-    await asyncio.get_running_loop().run_in_executor(None, sender, b"\x80from a thread")
+    path = offerer.path(4)
+    assert path is not None
+    await asyncio.get_running_loop().run_in_executor(None, path, b"\x80from a thread")
     assert await asyncio.wait_for(got.get(), 2) == (4, b"\x80from a thread")
+    checks: asyncio.Queue[bytes] = asyncio.Queue()
+    offerer.on_data(4, checks.put_nowait)
+    before = time.monotonic()
+    answerer.send(4, b"\x80to a thread")
+    answerer.send(4, b"\x00no media")
+    came: list[tuple[float, bytes]] = []
+    while not came:
+        await asyncio.sleep(0.01)
+        came = path.receive()
+    assert [data for _, data in came] == [b"\x80to a thread"]
+    assert before - 0.01 < came[0][0] <= time.monotonic()
+    assert await asyncio.wait_for(checks.get(), 2) == b"\x00no media"
     await offerer.close()
     await answerer.close()
-    sender(b"too late")
+    path(b"too late")
+    assert path.receive() == []
     offerer.send(1, b"too late")
