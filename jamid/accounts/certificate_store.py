@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from jamid.core import limits
@@ -33,6 +34,8 @@ class CertificateStore:
         self._certificates: OrderedDict[str, Certificate] = OrderedDict()
         self._account_directories: dict[str, Path] = {}
         self._revocations: dict[str, tuple[RevocationList, ...]] = {}
+        self._revocations_read: set[tuple[str, str]] = set()
+        """local account and Jami id of whose stored lists were looked for"""
         self._paths: dict[str, list[str]] = {}
 
     def add_account(self, account_id: str, directory: Path) -> None:
@@ -56,23 +59,21 @@ class CertificateStore:
             return certificate
         if len(key) not in (40, 64) or not set(key) <= set("0123456789abcdef"):
             return None
-        directories = [self._directory]
-        if account_id in self._account_directories:
-            directories.append(self._account_directories[account_id])
-        certificate = await in_thread(_read, [directory / key for directory in directories], key)
+        certificate = await in_thread(_read, [directory / key for directory in self._directories(account_id)], key)
         if certificate is not None:
             self._remember(certificate)
         return certificate
 
-    async def pin(self, certificate: Certificate, account_id: str = "", *, stored: bool = True) -> list[str]:
-        """Keeps a chain, with STORED in files too; returns its ids, long before short, and publishes certificatePinned for new ones."""
-        ids, new = self._remember(certificate)
+    async def pin(self, certificate: Certificate, account_id: str = "", *, stored: bool = True, proven: bool = False) -> list[str]:
+        """Keeps a chain, with STORED in files too; returns its ids, long before short, and publishes certificatePinned for new ones.
+
+        With PROVEN, by whoever has the device's key, it takes the place of one by another account, which anybody can make.
+        """
+        ids, new = self._remember(certificate, proven=proven)
         if stored and new:
-            directories = [self._directory]
-            if account_id in self._account_directories:
-                directories.append(self._account_directories[account_id])
+            paths = [directory / certificate.long_id.hex() for directory in self._directories(account_id)]
             try:
-                await in_thread(_write, [directory / certificate.long_id.hex() for directory in directories], certificate.to_pem())
+                await in_thread(_write, paths, certificate.to_pem())
             except LocalError as error:
                 _log.warning("a certificate is kept in memory only: %s", error)
         return ids
@@ -130,28 +131,43 @@ class CertificateStore:
         self._revocations[uri] = (*kept[1 - limits.REVOCATION_LISTS_PER_ACCOUNT :], revocation_list)
         return True
 
-    async def store_revocations(self, directory: Path, account_uri: str) -> None:
-        """Writes the lists of an account as `crls/<Jami id>/<number>` below DIRECTORY."""
+    async def store_revocations(self, account_id: str, account_uri: str) -> None:
+        """Writes the lists of an account that ACCOUNT_ID knows as `crls/<Jami id>/<number>`, instead of what they supersede."""
+        files: dict[str, bytes] = {}
         for known in self.revocations(account_uri):
-            number = known.number.to_bytes(max(8, known.number.bit_length() // 8 + 1), "big", signed=True)[-8:].hex()
-            await in_thread(write_atomically, directory / "crls" / account_uri / number, known.to_der())
+            name, data = _file_name(known), known.to_der()
+            # Two devices that each revoked another one at the same time gave their lists the same number.
+            files[name if name not in files else f"{name}-{hashlib.sha1(data, usedforsecurity=False).hexdigest()[:8]}"] = data
+        for directory in self._directories(account_id):
+            await in_thread(_write_revocations, directory.parent / "crls" / account_uri, files)
 
-    async def load_revocations(self, directory: Path, account_key: PublicKey) -> None:
-        """Reads the lists of an account below DIRECTORY; damaged ones are skipped."""
-        for data in await in_thread(_read_all, directory / "crls" / account_key.id.hex()):
+    async def load_revocations(self, account_id: str, account_key: PublicKey) -> None:
+        """Reads the stored lists of an account that ACCOUNT_ID meets, once; damaged and foreign ones are skipped."""
+        uri = account_key.id.hex()
+        if (account_id, uri) in self._revocations_read:
+            return
+        if len(self._revocations_read) >= limits.REVOCATION_LISTS:
+            self._revocations_read.clear()
+        self._revocations_read.add((account_id, uri))
+        directories = [directory.parent / "crls" / uri for directory in self._directories(account_id)]
+        for data in await in_thread(_read_revocations, directories):
             try:
                 self.learn_revocations(account_key, RevocationList.from_der(data))
             except RemoteError as error:
-                _log.warning("a stored revocation list of %s is ignored: %s", account_key.id, error)
+                _log.warning("a stored revocation list of %s is ignored: %s", uri, error)
 
-    def _remember(self, certificate: Certificate) -> tuple[list[str], bool]:
+    def _directories(self, account_id: str) -> list[Path]:
+        own = self._account_directories.get(account_id)
+        return [self._directory] if own is None else [self._directory, own]
+
+    def _remember(self, certificate: Certificate, *, proven: bool = False) -> tuple[list[str], bool]:
         ids: list[str] = []
         new = False
         for member in certificate.chain():
             for key in (member.long_id.hex(), member.id.hex()):
                 ids.append(key)
                 known = self._certificates.get(key)
-                if known is None or (known.issuer is None and member.issuer is not None):
+                if known is None or _improves(known, member) or (proven and known.account_uri != member.account_uri):
                     new = True
                     self._certificates[key] = member
                     self._events.publish(CertificatePinned(key))
@@ -160,6 +176,15 @@ class CertificateStore:
         while len(self._certificates) > limits.CERTIFICATES_IN_MEMORY:
             self._certificates.popitem(last=False)
         return ids, new
+
+
+def _improves(known: Certificate, other: Certificate) -> bool:
+    """Whether OTHER, of the same key, takes the place of KNOWN: it tells its issuer, or has the same one and is valid for longer."""
+    if known.issuer is None and other.issuer is not None:
+        return True
+    if other.account_uri != known.account_uri or other.chain_ends <= known.chain_ends:
+        return False
+    return all(member.issuer is None or member.is_signed_by(member.issuer) for member in other.chain())
 
 
 def _read(paths: Iterable[Path], certificate_id: str) -> Certificate | None:
@@ -180,7 +205,7 @@ def _read(paths: Iterable[Path], certificate_id: str) -> Certificate | None:
 
 def _write(paths: Iterable[Path], data: bytes) -> None:
     for path in paths:
-        if not path.exists():
+        if read_if_present(path, limits.CERTIFICATE_CHAIN_BYTES) != data:
             write_atomically(path, data)
 
 
@@ -189,13 +214,25 @@ def _unlink(paths: Iterable[Path]) -> None:
         path.unlink(missing_ok=True)
 
 
-def _read_all(directory: Path) -> list[bytes]:
-    found = []
-    try:
-        for path in sorted(directory.iterdir())[:16]:
-            data = read_if_present(path, limits.REVOCATION_LIST_BYTES)
-            if data is not None:
-                found.append(data)
-    except (OSError, LocalError):
-        return found
-    return found
+def _file_name(revocation_list: RevocationList) -> str:
+    number = revocation_list.number
+    return number.to_bytes(max(8, number.bit_length() // 8 + 1), "big", signed=True)[-8:].hex()
+
+
+def _write_revocations(directory: Path, files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        if read_if_present(directory / name, limits.REVOCATION_LIST_BYTES) != data:
+            write_atomically(directory / name, data)
+    _unlink(path for path in directory.iterdir() if path.name not in files)
+
+
+def _read_revocations(directories: Iterable[Path]) -> list[bytes]:
+    found: dict[bytes, None] = {}
+    for directory in directories:
+        try:
+            for path in sorted(directory.iterdir())[-limits.REVOCATION_LISTS_PER_ACCOUNT :]:
+                if (data := read_if_present(path, limits.REVOCATION_LIST_BYTES)) is not None:
+                    found[data] = None
+        except (OSError, LocalError):
+            continue
+    return list(found)

@@ -119,6 +119,8 @@ class ContactBook:
         if change is Change.NONE:
             return
         self._set_trust(uri, self.contacts.get(uri) or Contact())
+        if conversation and not ban:
+            await self._decline(uri, conversation, self._account.now_ms())
         if Change.REMOVED in change:
             await self._account.seams.conversations.contact_gone(self._account.id, uri, conversation, ban)
             self._account.events.publish(ContactRemoved(self._account.id, uri, ban))
@@ -140,8 +142,13 @@ class ContactBook:
 
     async def accepted(self, uri: str, conversation_id: str) -> None:
         """The request of URI was accepted, here or through its conversation: contact, confirmation to the peer, sync."""
-        self.pending.remove(uri)
-        await self._added(uri, confirmed=True, conversation_id=conversation_id)
+        request = self.pending.remove(uri)
+        try:
+            await self._added(uri, confirmed=True, conversation_id=conversation_id)
+        except LimitError:
+            if request is not None:
+                self.pending.store(uri, request)
+            raise
         await self.save_requests()
         confirmation = TrustRequest(conversation_id, b"", confirm=True)
         self._account.tasks.spawn(self._send(uri, confirmation), "confirm")
@@ -217,6 +224,7 @@ class ContactBook:
         for uri, theirs in contacts.items():
             if uri == self._account.uri:
                 continue
+            before = self.contacts.get(uri) or Contact()
             change = self.contacts.merge(uri, theirs)
             if change is Change.NONE:
                 continue
@@ -227,7 +235,9 @@ class ContactBook:
                 self._account.events.publish(ContactAdded(self._account.id, uri, ours.confirmed))
                 self._account.presence.track(uri)
             elif Change.REMOVED in change:
-                conversation = theirs.conversation_id or ours.conversation_id
+                conversation = theirs.conversation_id or before.conversation_id
+                if conversation and not ours.is_banned:
+                    await self._decline(uri, conversation, ours.removed)
                 await self._account.seams.conversations.contact_gone(self._account.id, uri, conversation, ours.is_banned)
                 self._account.events.publish(ContactRemoved(self._account.id, uri, ours.is_banned))
                 self._account.presence.untrack(uri)
@@ -268,7 +278,12 @@ class ContactBook:
             if not conversation:
                 conversation = await self._account.seams.conversations.one_to_one(self._account.id, uri)
             await self._added(uri, confirmed=confirmed, conversation_id=conversation)
-            return self.contacts.get(uri)
+            request = self.pending.remove(uri)
+        if request is not None:  # they asked us as well
+            await self.save_requests()
+            self._account.tasks.spawn(self._send(uri, TrustRequest(conversation, b"", confirm=True)), "confirm")
+            await self._confirmed(uri, request.conversation_id)
+        return self.contacts.get(uri)
 
     async def _added(self, uri: str, *, confirmed: bool, conversation_id: str) -> None:
         change = self.contacts.add(uri, self._account.now_ms(), confirmed=confirmed, conversation_id=conversation_id)
@@ -284,16 +299,20 @@ class ContactBook:
             self._account.devices.contacts_changed()
 
     async def _receive_from_contact(self, certificate: Certificate, uri: str, contact: Contact, request: TrustRequest) -> None:
-        if not contact.confirmed:
-            await self._added(uri, confirmed=True, conversation_id=contact.conversation_id)
+        await self._confirmed(uri, request.conversation_id)
         if request.confirm:
             await in_thread(self._payload_path(uri).unlink, True)
         else:
             confirmation = TrustRequest(contact.conversation_id or request.conversation_id, b"", confirm=True)
             self._account.tasks.spawn(self._send_to_device(uri, certificate, confirmation), "confirm")
-        self._account.events.publish(ContactConfirmed(self._account.id, uri, request.conversation_id))
+
+    async def _confirmed(self, uri: str, conversation_id: str) -> None:
+        """A contact wants us as one too, with its CONVERSATION_ID."""
+        await self._added(uri, confirmed=True, conversation_id="")
+        self._account.events.publish(ContactConfirmed(self._account.id, uri, conversation_id))
 
     async def _decline(self, uri: str, conversation_id: str, invited: int) -> None:
+        """The DHT delivers a request for seven days: one that was asked until INVITED is not shown again."""
         self.declined.add(uri, conversation_id, invited, self._account.now_ms())
         async with self._saving:
             await in_thread(write_atomically, self._account.files.data / "declinedRequests", self.declined.to_bytes())

@@ -40,14 +40,13 @@ async def create_account() -> tuple[Archive, Device]:
     return archive, await in_thread(_new_device, archive, device_key)
 
 
-async def create_device(archive: Archive) -> Device:
-    """A further device of an account whose archive is at hand; raises RemoteError when that cannot certify devices."""
+async def create_device(archive: Archive, key: PrivateKey | None = None) -> Device:
+    """A device of the account in ARCHIVE, with a new KEY unless one is given; raises RemoteError when it cannot certify devices."""
     if archive.certificate is None:
         raise RemoteError("the archive holds no account certificate")
     if archive.certificate.public_key != archive.account_key.public:
         raise RemoteError("the archive's certificate is not the one of its account key")
-    device_key = await generate_key()
-    return await in_thread(_new_device, archive, device_key)
+    return await in_thread(_new_device, archive, key or await generate_key())
 
 
 async def renew_certificates(archive: Archive) -> bool:

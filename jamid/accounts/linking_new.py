@@ -36,7 +36,7 @@ class LinkTarget:
         self._account = account
         self._channel: asyncio.Future[Channel] = asyncio.get_running_loop().create_future()
         self._secrets: asyncio.Queue[tuple[str, str]] = asyncio.Queue(1)
-        self._peers = PeerFinder(account.id, account.certificates, account.clock)
+        self._peers = PeerFinder(account.id, account.certificates, account.clock, account.tasks)
         self._address: LinkAddress | None = None
         self._connecting_told = False
 

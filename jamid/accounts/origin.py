@@ -12,12 +12,13 @@ from jamid.accounts.archive import SCHEME_KEY, SCHEME_PASSWORD, Archive, Archive
 from jamid.accounts.contacts import parse_contacts
 from jamid.accounts.creation import Device, create_account, create_device, renew_certificates
 from jamid.core import limits
-from jamid.core.errors import LocalError
+from jamid.core.errors import JamidError, LocalError
 from jamid.core.files import read_if_present
 from jamid.core.tasks import in_thread
 
 if TYPE_CHECKING:
     from jamid.accounts.jami import JamiAccount
+    from jamid.crypto.keys import PrivateKey
 
 _log = logging.getLogger(__name__)
 LINK_URL = "jami-auth"
@@ -83,7 +84,7 @@ async def create_identity(account: JamiAccount, origin: Origin) -> None:
         await import_archive(account, archive, key)
     elif origin.restore:
         archive, key = await _open_file(account.files.data / account.config.archive_path, origin)
-        await import_archive(account, archive, key)
+        await import_archive(account, archive, key, await _device_key(account, archive))
     else:
         archive, device = await create_account()
         key = await in_thread(ArchiveKey.from_password, origin.password) if origin.password else None
@@ -91,11 +92,13 @@ async def create_identity(account: JamiAccount, origin: Origin) -> None:
         await account.profile.set_if_absent(account.display_name, origin.photo)
 
 
-async def import_archive(account: JamiAccount, archive: Archive, key: ArchiveKey | None) -> None:
-    """Makes this installation a further device of the account in ARCHIVE, which is kept encrypted with KEY."""
+async def import_archive(
+    account: JamiAccount, archive: Archive, key: ArchiveKey | None, device_key: PrivateKey | None = None
+) -> None:  # fmt: skip
+    """Makes this installation a device of the account in ARCHIVE, which is kept encrypted with KEY; a further one without DEVICE_KEY."""
     if await renew_certificates(archive):
         _log.info("[account=%s] the account's certificates had expired and were renewed", account.id)
-    device = await create_device(archive)
+    device = await create_device(archive, device_key)
     account.details.update(archive.details)
     for uri, contact in parse_contacts(archive.contacts).items():
         account.contacts.contacts.merge(uri, contact)
@@ -112,6 +115,23 @@ async def _settle(account: JamiAccount, archive: Archive, key: ArchiveKey | None
     if any(True for _ in account.contacts.contacts.items()):
         await account.contacts.save_contacts()
     await account.become(device)
+
+
+async def _device_key(account: JamiAccount, archive: Archive) -> PrivateKey | None:
+    """The key of this device, when it is one of the account in ARCHIVE: it stays the same device with renewed certificates.
+
+    Not the key of a revoked one, as lists of revocations name certificates and not keys.
+    """
+    try:
+        identity = await in_thread(account.read_identity)
+    except JamidError:
+        return None
+    account_key = archive.account_key.public
+    if identity.account_uri != account_key.id.hex():
+        return None
+    await account.certificates.load_revocations(account.id, account_key)
+    revocations = [*account.certificates.revocations(account_key.id.hex()), *filter(None, [archive.revocations])]
+    return None if any(known.contains(identity.certificate) for known in revocations) else identity.key
 
 
 async def _open_file(path: Path, origin: Origin) -> tuple[Archive, ArchiveKey | None]:

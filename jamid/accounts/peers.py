@@ -15,9 +15,9 @@ from jamid.accounts.receipt import Announcement
 from jamid.accounts.trust import check_peer_device
 from jamid.core import limits
 from jamid.core.clock import Clock
-from jamid.core.errors import JamidError, RemoteError
+from jamid.core.errors import JamidError, LocalError, RemoteError
 from jamid.core.identifiers import InfoHash, LongId
-from jamid.core.tasks import in_thread
+from jamid.core.tasks import Tasks, in_thread
 from jamid.crypto.certificates import Certificate
 from jamid.crypto.keys import PublicKey
 from jamid.crypto.revocations import RevocationList
@@ -36,10 +36,11 @@ class UnknownSender(RemoteError):  # noqa: N818 - it may become known
 class PeerFinder:
     """Looks up devices and certificates for one account, in the certificate store first."""
 
-    def __init__(self, account_id: str, store: CertificateStore, clock: Clock) -> None:
+    def __init__(self, account_id: str, store: CertificateStore, clock: Clock, tasks: Tasks) -> None:
         self._account_id = account_id
         self._store = store
         self._clock = clock
+        self._tasks = tasks
         self.dht: Dht | None = None
         """the DHT while the account is online"""
 
@@ -48,22 +49,19 @@ class PeerFinder:
 
     async def certificate(self, certificate_id: str | InfoHash | LongId) -> Certificate | None:
         """The certificate with a short or long id: from the store, else from the DHT, in which case it is kept."""
-        found = await self._store.find(certificate_id, self._account_id)
-        if found is not None or self.dht is None:
-            return found
         try:
             if isinstance(certificate_id, str):
                 certificate_id = (LongId if len(certificate_id) == 64 else InfoHash).from_hex(certificate_id)
         except RemoteError:
             return None
-        return await self._fetch(certificate_id)
+        return await self._find(certificate_id)
 
-    async def certificate_of(self, key: PublicKey) -> Certificate | None:
-        """The certificate of a device whose key is known: from the store, else from where either generation publishes it."""
-        found = await self._store.find(key.long_id, self._account_id)
-        if found is not None or self.dht is None:
-            return found
-        return await self._fetch(key.long_id, also=key.id)
+    async def certificate_of(self, key: PublicKey, *, account: InfoHash | None = None) -> Certificate | None:
+        """The certificate of a device whose key is known: from the store, else from where either generation publishes it.
+
+        With ACCOUNT the one by that account, as others may publish certificates for its devices' keys too.
+        """
+        return await self._find(key.long_id, also=key.id, account=account)
 
     async def authenticate(self, key: PublicKey) -> tuple[Certificate, str]:
         """Certificate and Jami id of the device that signed with KEY; RemoteError when it has none or its chain does not hold."""
@@ -74,6 +72,8 @@ class PeerFinder:
 
     async def check(self, certificate: Certificate) -> str:
         """The Jami id of the account a device belongs to; RemoteError when its chain does not hold or it was revoked."""
+        if certificate.issuer is not None:
+            await self._store.load_revocations(self._account_id, certificate.issuer.public_key)
         revocations = self._store.revocations(certificate.account_uri)
         return await in_thread(check_peer_device, certificate, self.now(), revocations)
 
@@ -129,13 +129,22 @@ class PeerFinder:
                 learnt |= self._store.learn_revocations(account_key, read_revocation_value(value.data))
             except RemoteError:
                 continue  # something else that somebody put there
+        if learnt:
+            self._tasks.spawn(self._keep_revocations(account_key.id.hex()), "revocations")
         return learnt
 
+    async def _keep_revocations(self, uri: str) -> None:
+        try:
+            await self._store.store_revocations(self._account_id, uri)
+        except LocalError as error:
+            _log.warning("[account=%s] what %s revoked is kept in memory only: %s", self._account_id, uri, error)
+
     async def _device(self, uri: str, announcement: Announcement) -> Certificate:
+        account = InfoHash.from_hex(uri)
         if announcement.device_key is not None:
-            certificate = await self.certificate_of(announcement.device_key)
+            certificate = await self.certificate_of(announcement.device_key, account=account)
         else:
-            certificate = await self.certificate(announcement.device_id)
+            certificate = await self._find(announcement.device_id, account=account)
         if certificate is None:
             raise RemoteError(f"the certificate of device {announcement.device_id} is not to be found")
         if certificate.account_uri != uri:
@@ -143,12 +152,18 @@ class PeerFinder:
         await self.check(certificate)
         return certificate
 
-    async def _fetch(self, key_id: InfoHash | LongId, also: InfoHash | None = None) -> Certificate | None:
-        assert self.dht is not None
-        certificate = await self.dht.find_certificate(key_id, also=also)
-        if certificate is not None:
-            await self._store.pin(certificate, self._account_id)
-        return certificate
+    async def _find(
+        self, key_id: InfoHash | LongId, *, also: InfoHash | None = None, account: InfoHash | None = None
+    ) -> Certificate | None:
+        known = await self._store.find(key_id, self._account_id)
+        if known is not None and self.now() <= known.chain_ends and account in (None, known.issuer and known.issuer.id):
+            return known
+        if self.dht is None:
+            return known
+        found = await self.dht.find_certificate(key_id, also=also, account=account, now=self.now())
+        if found is not None:
+            await self._store.pin(found, self._account_id)
+        return found or known
 
 
 def read_revocation_value(data: bytes) -> RevocationList:

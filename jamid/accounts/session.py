@@ -222,7 +222,7 @@ class Session:
         self._account.presence.peer_disconnected(peer.account_uri, peer.device_id)
 
     async def _pin(self, peer: Peer) -> None:
-        await self._account.certificates.pin(peer.certificate, self._account.id)
+        await self._account.certificates.pin(peer.certificate, self._account.id, proven=True)
         if peer.account_uri == self._account.uri:
             await self._account.devices.found(peer.certificate)
 

@@ -111,7 +111,7 @@ class Vault:
                 archive.revocations = revoked
                 assert archive.certificate is not None
                 account.certificates.learn_revocations(archive.certificate.public_key, revoked)
-                await account.certificates.store_revocations(account.files.data, account.uri)
+                await account.certificates.store_revocations(account.id, account.uri)
                 await self._save(archive, key)
             except JamidError as error:
                 _log.error("[account=%s] device %s is not revoked: %s", account.id, device_id[:16], error)

@@ -143,6 +143,11 @@ class Certificate:
             yield certificate
             certificate = certificate.issuer
 
+    @property
+    def chain_ends(self) -> datetime:
+        """When it or the first of its issuers expires."""
+        return min(member.not_after for member in self.chain())
+
     def to_der(self) -> bytes:
         return self.native.public_bytes(serialization.Encoding.DER)
 

@@ -9,7 +9,8 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final, ParamSpec, Protocol, TypeVar
 
 from jamid.core import limits
@@ -48,6 +49,25 @@ class CertificateLookup(Protocol):
     def get(self, certificate_id: InfoHash | LongId, /) -> Certificate | None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which certificate is looked for."""
+
+    ids: tuple[InfoHash | LongId, ...]
+    """forms of its key's id"""
+    account: InfoHash | None
+    """who issued it"""
+    now: datetime | None
+    """when it must not have expired"""
+
+    def is_met_by(self, certificate: Certificate) -> bool:
+        if not all(one in (certificate.id, certificate.long_id) for one in self.ids):
+            return False
+        if self.account is not None and (certificate.issuer is None or certificate.issuer.id != self.account):
+            return False
+        return self.now is None or self.now <= certificate.chain_ends
+
+
 class Dht:
     """Get, put and listen for one identity (None = neither signs nor decrypts) over a node or a proxy."""
 
@@ -67,7 +87,7 @@ class Dht:
         self._listenings: set[Listening] = set()
         self._opened: OrderedDict[bytes, Value | None] = OrderedDict()
         self._known: OrderedDict[bytes, Certificate] = OrderedDict()
-        self._lookups: dict[tuple[InfoHash, ...], asyncio.Task[Certificate | None]] = {}
+        self._lookups: dict[tuple[InfoHash | None, ...], asyncio.Task[Certificate | None]] = {}
         self._permanent: set[tuple[InfoHash, int]] = set()
 
     @property
@@ -139,23 +159,32 @@ class Dht:
         return listening
 
     async def find_certificate(
-        self, key_id: InfoHash | LongId, *, also: InfoHash | LongId | None = None, timeout: float = 30
+        self,
+        key_id: InfoHash | LongId,
+        *,
+        also: InfoHash | LongId | None = None,
+        account: InfoHash | None = None,
+        now: datetime | None = None,
+        timeout: float = 30,
     ) -> Certificate | None:
         """The certificate of the key with this id: from the store, or from the DHT, whichever form it was published in.
 
-        ALSO is the other form of the id, if known.
+        ALSO is the other form of the id, if known. Anybody may publish a certificate for any key: the one wanted was issued by ACCOUNT
+        and has not expired NOW, where these are given.
         """
         ids = (key_id,) if also is None else (key_id, also)
+        wanted = _Wanted(ids, account, now)
         known = next((found for one in ids if (found := self.known_certificate(one)) is not None), None)
-        if known is not None:
+        if known is not None and wanted.is_met_by(known):
             return known
         short = next((one for one in ids if isinstance(one, InfoHash)), None)
         long = next((one for one in ids if isinstance(one, LongId)), None)
-        keys = tuple(lookup_keys(short, long, self._generations))
-        task = self._lookups.get(keys)
+        keys = lookup_keys(short, long, self._generations)
+        lookup = (*keys, account)
+        task = self._lookups.get(lookup)
         if task is None:
-            task = self._lookups[keys] = self.tasks.spawn(self._look_up(keys, ids, timeout), "certificate")
-            task.add_done_callback(lambda _task: self._lookups.pop(keys, None))
+            task = self._lookups[lookup] = self.tasks.spawn(self._look_up(keys, wanted, timeout), "certificate")
+            task.add_done_callback(lambda _task: self._lookups.pop(lookup, None))
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
@@ -274,8 +303,8 @@ class Dht:
                 seq = other.seq + 1
         return seq
 
-    async def _look_up(self, keys: tuple[InfoHash, ...], ids: tuple[InfoHash | LongId, ...], timeout: float) -> Certificate | None:
-        searches = [self.tasks.spawn(self._certificate_at(key, ids), "certificate") for key in keys]
+    async def _look_up(self, keys: list[InfoHash], wanted: _Wanted, timeout: float) -> Certificate | None:
+        searches = [self.tasks.spawn(self._certificate_at(key, wanted), "certificate") for key in keys]
         try:
             async with asyncio.timeout(timeout):
                 for search in asyncio.as_completed(searches):
@@ -290,13 +319,13 @@ class Dht:
                 one.cancel()
         return None
 
-    async def _certificate_at(self, key: InfoHash, ids: tuple[InfoHash | LongId, ...]) -> Certificate | None:
+    async def _certificate_at(self, key: InfoHash, wanted: _Wanted) -> Certificate | None:
         found: list[Certificate] = []
 
         def take(values: list[WireValue]) -> bool:
             for value in values:
                 certificate = _certificate_in(value)
-                if certificate is not None and all(one in (certificate.id, certificate.long_id) for one in ids):
+                if certificate is not None and wanted.is_met_by(certificate) and _is_signed(certificate):
                     found.append(certificate)
                     return False
             return True
@@ -318,6 +347,10 @@ async def _rsa(function: Callable[P, R], *arguments: P.args, **named: P.kwargs) 
 
 def _with_id(value: WireValue) -> WireValue:
     return value if value.id else value.with_id(new_value_id())
+
+
+def _is_signed(certificate: Certificate) -> bool:
+    return all(member.issuer is None or member.is_signed_by(member.issuer) for member in certificate.chain())
 
 
 def _certificate_in(value: WireValue) -> Certificate | None:

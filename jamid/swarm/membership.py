@@ -157,7 +157,10 @@ class Membership:
         if not conversation_id or account.find(conversation_id) is not None:
             return
         if ours is not None and (await self._is_alive(ours.id, uri) or (self._is_new(ours) and ours.id < conversation_id)):
+            if account.requests.get(conversation_id) is not None:  # it came while we were asking ourselves
+                await account.requests.decline(conversation_id, sync=False)
             return
+        await account.requests.take(conversation_id)
         await account.join(conversation_id, [uri], mode=ONE_TO_ONE)
 
     async def one_to_one_ready(self, conversation: Conversation) -> None:

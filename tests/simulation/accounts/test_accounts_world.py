@@ -23,6 +23,7 @@ from jamid.accounts.session import announcement_value
 from jamid.accounts.trust_requests import TrustRequest
 from jamid.core import limits
 from jamid.core.clock import ManualClock
+from jamid.core.errors import LimitError, RemoteError
 from jamid.core.identifiers import InfoHash
 from jamid.core.signals import (
     AccountMessageStatusChanged,
@@ -271,6 +272,36 @@ class TestContacts:
             "ContactAdded", "ContactRemoved", "ContactAdded",
         ]  # fmt: skip
 
+    async def test_accepted_request_of_a_removed_contact_is_not_shown_again(
+        self, one: Machine, other: Machine, tmp_path: Path, memory: MemoryDht, clock: ManualClock
+    ) -> None:  # fmt: skip
+        a, b = await one.account(), await other.account()
+        b.contacts.contacts.add(a.uri, 1, conversation_id="c" * 40)
+        await b.contacts.send_request(a.uri, VCARD)
+        await settle()
+        assert await a.contacts.accept(b.uri)
+        await settle()
+        clock.advance(1000)
+        await a.contacts.remove(b.uri, ban=False)
+        await one.accounts.close()
+        again = Machine(tmp_path / "one", memory, clock)
+        await again.accounts.load()
+        await again.accounts.start()
+        await settle()
+        assert not again.signals(IncomingTrustRequest)
+        clock.advance(1000)
+        await b.contacts.send_request(a.uri, VCARD)
+        await again.accounts.close()
+
+    async def test_request_that_cannot_be_accepted_stays(self, one: Machine, other: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+        a, b = await one.account(), await other.account()
+        await b.contacts.send_request(a.uri, VCARD)
+        await settle()
+        monkeypatch.setattr(limits, "CONTACTS", 0)
+        with pytest.raises(LimitError, match="at most 0 contacts"):
+            await a.contacts.accept(b.uri)
+        assert a.contacts.pending.get(b.uri) is not None
+
     async def test_own_account_and_nonsense_are_no_contacts(self, one: Machine) -> None:
         a = await one.account()
         for uri in (a.uri, "", "bob", "1" * 39):
@@ -385,6 +416,38 @@ class TestDevices:
         peer.presence.subscribe(a.uri, True)
         await settle()
         assert [device.long_id.hex() for device in peer.presence.devices(a.uri) or []] == [a.device_id]
+
+    async def test_what_a_peer_revoked_is_known_after_a_restart(
+        self, one: Machine, other: Machine, tmp_path: Path, memory: MemoryDht, clock: ManualClock
+    ) -> None:  # fmt: skip
+        archive = new_archive()
+        devices = [new_device(archive).identity.certificate for _ in range(3)]
+        a = await other.account(archive)
+        peer = await one.account()
+        empty = RevocationList.create(archive.certificate, archive.account_key)
+        at_once = [empty.with_revoked(device, archive.certificate, archive.account_key) for device in devices[:2]]
+        for revoked in at_once:  # two lists of the same number
+            memory.store(InfoHash.from_hex(a.uri), revocation_value(revoked))
+        assert await peer.peers.devices_of(a.uri)
+        await settle()
+        await one.accounts.close()
+        again = Machine(tmp_path / "one", memory, clock)
+        await again.accounts.load()
+        peer = next(account for account in again.accounts if isinstance(account, JamiAccount))
+        for device in devices[:2]:
+            with pytest.raises(RemoteError, match="was revoked"):
+                await peer.peers.check(device)
+        assert await peer.peers.check(devices[2]) == a.uri
+        both = at_once[0].with_revoked(devices[1], archive.certificate, archive.account_key)
+        memory.values[InfoHash.from_hex(a.uri)][99] = revocation_value(both)
+        peer.peers.learn_revocations(archive.account_key.public, [revocation_value(both)])
+        assert len(list((one.paths.data / "crls" / a.uri).iterdir())) == 2, "nothing new, nothing written"
+        three = both.with_revoked(devices[2], archive.certificate, archive.account_key)
+        peer.peers.learn_revocations(archive.account_key.public, [revocation_value(three)])
+        await settle()
+        for directory in (one.paths.data, peer.files.data):
+            assert [path.read_bytes() for path in (directory / "crls" / a.uri).iterdir()] == [three.to_der()]
+        await again.accounts.close()
 
 
 class TestMessages:

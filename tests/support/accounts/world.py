@@ -128,7 +128,7 @@ class FakeDht:
         self._memory.certificates |= {bytes(certificate.id): certificate, bytes(certificate.long_id): certificate}
         return self._memory.up
 
-    async def find_certificate(self, key_id: InfoHash | LongId, *, also: Any = None, timeout: float = 30) -> Certificate | None:
+    async def find_certificate(self, key_id: InfoHash | LongId, **_: Any) -> Certificate | None:
         return self._memory.certificates.get(bytes(key_id))
 
     async def close(self) -> None:

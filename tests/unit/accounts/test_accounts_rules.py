@@ -243,6 +243,20 @@ class TestTrust:
         assert store.learn_revocations(key.public, third)
         assert store.revocations(key.public.id.hex()) == (third,)
 
+    async def test_certificate_shown_by_the_devices_owner_replaces_one_by_somebody_else(self, tmp_path: Path) -> None:
+        archive, mallory = new_archive(), new_archive()
+        assert mallory.certificate is not None
+        device = new_device(archive).identity.certificate
+        claimed = create_device_certificate(device.public_key, mallory.account_key, mallory.certificate)
+        store = CertificateStore(tmp_path / "certificates", Events())
+        await store.pin(claimed)
+        await store.pin(device)
+        assert store.get(device.long_id) == claimed
+        await store.pin(device, proven=True)
+        await store.pin(claimed)
+        assert store.get(device.long_id) == device
+        assert await CertificateStore(tmp_path / "certificates", Events()).find(device.long_id) == device
+
     def test_expired_account_certificate(self) -> None:
         key, ca_key = small_key(4), small_key(5)
         past = NOW - timedelta(days=4000)

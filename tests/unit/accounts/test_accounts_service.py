@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,9 @@ from jamid.accounts.sip_account import SipAccount
 from jamid.accounts.vcards import Profile
 from jamid.core.clock import ManualClock
 from jamid.core.signals import AccountsChanged, RegistrationStateChanged
+from jamid.crypto.certificates import create_account_certificate, create_ca
 from jamid.crypto.keys import PrivateKey
+from jamid.crypto.revocations import RevocationList
 from tests.support.accounts.world import Machine, MemoryDht, new_archive, settle
 
 
@@ -58,7 +61,9 @@ async def ready(machine: Machine, account_id: str) -> None:
 
 class TestAdding:
     async def test_new_account_has_all_its_files(self, machine: Machine) -> None:
-        account_id = await machine.accounts.add({"Account.type": "RING", "Account.displayName": "Ann", "Account.archivePassword": "pw"})
+        account_id = await machine.accounts.add(
+            {"Account.type": "RING", "Account.displayName": "Ann", "Account.archivePassword": "not in base64"}
+        )
         assert machine.names()[:3] == ["RegistrationStateChanged", "VolatileAccountDetailsChanged", "AccountsChanged"]
         assert machine.accounts.get(account_id) is not None
         await ready(machine, account_id)
@@ -68,11 +73,11 @@ class TestAdding:
         assert {"archive.gz", "config.yml", "ring_device.crt", "ring_device.key", "knownDevices", "profile.vcf"} <= names
         for name in ("archive.gz", "config.yml", "ring_device.key"):
             assert (account.data_path / name).stat().st_mode & 0o077 == 0
-        archive, key = open_archive((account.data_path / "archive.gz").read_bytes(), "pw")
+        archive, key = open_archive((account.data_path / "archive.gz").read_bytes(), "not in base64")
         assert key is not None
         assert archive.account_key.public.id.hex() == account.uri
         assert account.details["Account.archiveHasPassword"] == "true"
-        assert "pw" not in (account.data_path / CONFIG_FILE).read_text()
+        assert "not in base64" not in (account.data_path / CONFIG_FILE).read_text()
         assert Profile.from_vcard(await account.profile.read()).name == "Ann"
 
     async def test_unknown_type_and_bad_id(self, machine: Machine) -> None:
@@ -326,6 +331,37 @@ class TestMigration:
         assert later.signals(MigrationEnded) == [MigrationEnded(account.id, "INVALID")]
         assert expired.state is State.ERROR_NEED_MIGRATION
         await later.accounts.close()
+
+    @pytest.mark.parametrize("revoked", [False, True])
+    async def test_device_of_an_expired_account_is_renewed_and_stays_the_same(
+        self, machine: Machine, tmp_path: Path, memory: MemoryDht, revoked: bool
+    ) -> None:  # fmt: skip
+        archive, long_ago = new_archive(), datetime.now(UTC) - timedelta(days=11 * 365)
+        ca = create_ca(archive.ca_key, long_ago)
+        archive.certificate = create_account_certificate(archive.account_key, archive.ca_key, ca, long_ago)
+        account = await machine.account(archive)
+        assert account.identity is not None
+        old = account.identity.certificate
+        if revoked:
+            empty = RevocationList.create(archive.certificate, archive.account_key)
+            archive.revocations = empty.with_revoked(old, archive.certificate, archive.account_key)
+        account.files.write_archive("archive.gz", seal_archive(archive, None))
+        peer = await machine.account()
+        assert await peer.peers.devices_of(account.uri) == []
+        await machine.accounts.close()
+        again = Machine(tmp_path, memory, ManualClock(time.time() + 5))
+        await again.accounts.load()
+        await again.accounts.start()
+        await ready(again, account.id)
+        renewed = again.accounts.jami(account.id)
+        assert renewed is not None
+        assert renewed.uri == account.uri
+        assert (renewed.device_id == account.device_id) is not revoked
+        if not revoked:
+            friend = again.accounts.jami(peer.id)
+            assert friend is not None
+            assert await friend.peers.devices_of(account.uri) == [renewed.identity.certificate]  # type: ignore[union-attr]
+        await again.accounts.close()
 
     async def test_daemon_killed_while_keys_are_made_makes_them_at_the_next_start(
         self, machine: Machine, tmp_path: Path, memory: MemoryDht, monkeypatch: pytest.MonkeyPatch

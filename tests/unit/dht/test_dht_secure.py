@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 from jamid.core.errors import LocalError
 from jamid.core.generations import BOTH, Generation
 from jamid.core.identifiers import InfoHash, LongId
-from jamid.crypto.certificates import Certificate
+from jamid.crypto.certificates import Certificate, create_account_certificate, create_ca, create_device_certificate
 from jamid.crypto.identity import Identity
 from jamid.crypto.keys import PrivateKey, PublicKey
 from jamid.dht.core import Status
@@ -183,6 +184,26 @@ async def test_a_certificate_of_somebody_else_is_not_taken(board: Board, alice: 
     await board.put(alice.certificate.id, WireValue(4, type=8, data=alice.certificate.to_pem()))
     assert await dht.find_certificate(alice.certificate.id) == alice.certificate
     assert dht.known_certificate(alice.certificate.long_id) == alice.certificate
+    await dht.close()
+
+
+async def test_the_certificate_by_the_right_account_is_found_among_forged_ones(board: Board, alice: Identity, bob: Identity) -> None:
+    issuer, mallory = alice.certificate.issuer, PrivateKey.generate(2048)
+    assert issuer is not None
+    ca = create_ca(mallory)
+    forged = [
+        create_device_certificate(alice.key.public, mallory, create_account_certificate(mallory, mallory, ca)),
+        create_device_certificate(alice.key.public, mallory, issuer),
+        alice.certificate,
+    ]
+    for number, certificate in enumerate(forged, 1):
+        await board.put(alice.certificate.id, WireValue(number, type=8, data=certificate.to_pem()))
+    dht = Dht(board)
+    assert await dht.find_certificate(alice.certificate.id, account=issuer.id) == alice.certificate
+    assert await dht.find_certificate(alice.certificate.id, account=mallory.public.id) == forged[0]
+    assert await dht.find_certificate(alice.certificate.id, account=bob.certificate.id) is None
+    late = alice.certificate.chain_ends + timedelta(days=1)
+    assert await dht.find_certificate(alice.certificate.id, account=issuer.id, now=late) is None
     await dht.close()
 
 
