@@ -137,7 +137,11 @@ MUX_CONTROL_WAITING: Final = 8192
 CHANNEL_RECEIVE_HIGH: Final = 4 * 1024 * 1024
 """Unread bytes of one channel at which nothing more is taken from its connection; there is no flow control per channel on the wire."""
 CHANNEL_RECEIVE_LOW: Final = 1024 * 1024
-"""Unread bytes of all stalled channels below which a connection is read again."""
+"""Unread bytes of a stalled channel below which its connection is read again."""
+CONNECTION_RECEIVE_HIGH: Final = 8 * 1024 * 1024
+"""Unread bytes of all channels of a connection at which nothing more is taken from it: of two that nobody reads, or of thousands."""
+CONNECTION_RECEIVE_LOW: Final = 4 * 1024 * 1024
+"""Unread bytes of all channels below which it is read again."""
 CHANNEL_STALL_SECONDS: Final = 20.0
 """How long a reader that takes nothing may hold up the other channels of its connection before its channel is closed."""
 CHANNEL_CONTROL_QUEUE: Final = 1024 * 1024

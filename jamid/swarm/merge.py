@@ -7,7 +7,7 @@ from typing import Final
 
 from jamid.core.errors import RemoteError
 from jamid.swarm.ancestry import Lookup, merge_bases
-from jamid.swarm.objects import Entry, ObjectStore, Tree, edit_tree
+from jamid.swarm.objects import Entry, ObjectSource, ObjectStore, Tree, changed_files, edit_tree
 
 _PROFILE: Final = "profile.vcf"
 _RECURSION: Final = 2
@@ -22,6 +22,32 @@ class MergeConflictError(RemoteError):
 
 def merge_message(theirs: str) -> bytes:
     return f"Merge commit '{theirs}'".encode()
+
+
+def undone_changes(
+    objects: ObjectSource, lookup: Lookup, tree_of: Callable[[str], str], parents: tuple[str, str], merged: str
+) -> list[str]:
+    """Files of the tree MERGED that a merge of PARENTS takes from the side that left them alone, undoing what the other did to them.
+
+    Each file must be as one parent has it. What both changed is not judged here, nor what the bases of crossing merges leave open.
+    """
+    mine, yours = (tree_of(parent) for parent in parents)
+    apart = changed_files(objects, mine, yours)
+    if not apart:
+        return []
+    bases = merge_bases(*parents, lookup)
+    trees = [Tree(objects, tree_of(base)) for base in bases]
+    older = [Tree(objects, tree_of(base)) for base in merge_bases(bases[0], bases[1], lookup)] if len(bases) == 2 else []
+    result = Tree(objects, merged)
+    return sorted(path for path in apart if _began_with(trees, older, path) == {result.entry(path)})
+
+
+def _began_with(bases: list[Tree], older: list[Tree], path: str) -> set[Entry | None]:
+    """What two branches may have had at PATH when they parted at BASES, which parted at OLDER themselves."""
+    entries = {base.entry(path) for base in bases} or {None}
+    before = {tree.entry(path) for tree in older}
+    # Of two bases that disagree the one that changed it last counts.
+    return entries - before if len(entries) == 2 and len(before) == 1 else entries
 
 
 class Merger:

@@ -7,11 +7,15 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from jamid.core.errors import RemoteError
+from jamid.core import limits
+from jamid.core.errors import LimitError, RemoteError
 from jamid.core.identifiers import is_account_uri
+from jamid.swarm.ancestry import Node
 from jamid.swarm.certificates import CertificateFile, read_certificate_file
 from jamid.swarm.commits import Commit, parse_commit
+from jamid.swarm.merge import undone_changes
 from jamid.swarm.objects import COMMIT, ObjectSource, Tree, changed_files, read_as
+from jamid.swarm.rule_sets import OUR_RULES, RuleSet
 
 ONE_TO_ONE: Final = 0
 ADMIN_INVITES_ONLY: Final = 1
@@ -33,73 +37,6 @@ class RuleError(RemoteError):
         self.commit = commit
         self.verdict = verdict
         self.reason = reason
-
-
-@dataclass(frozen=True, slots=True)
-class RuleSet:
-    """What one generation demands beyond the rules common to all."""
-
-    name: str
-    modes: range
-    signatures: bool
-    """every commit must carry a good signature"""
-    types: bool
-    """every commit with one parent must have a non-empty type, every member commit a well-formed uri"""
-    join_for_oneself: bool
-    """the member file of a join must be the author's own"""
-    edit_key: bool
-    """a commit of any type with an `edit` key is judged as an edit"""
-    editable: frozenset[str]
-    profile_with_device: bool
-    """a profile update may bring the author's device file"""
-    device_in_tree: bool
-    """even a commit that changes nothing needs the device file"""
-    merges: bool
-    """merges have two parents and no change of their own"""
-    bound_certificates: bool
-    """the device file must bear its name, be signed by the account's certificate and not be younger than the commit"""
-
-
-RULES_13: Final = RuleSet(
-    name="13.7",
-    modes=range(4),
-    signatures=False,
-    types=False,
-    join_for_oneself=False,
-    edit_key=False,
-    editable=frozenset({"text/plain"}),
-    profile_with_device=False,
-    device_in_tree=True,
-    merges=False,
-    bound_certificates=False,
-)
-RULES_17: Final = RuleSet(
-    name="17",
-    modes=range(5),
-    signatures=True,
-    types=True,
-    join_for_oneself=True,
-    edit_key=True,
-    editable=frozenset({"text/plain", "application/collab-doc+json", "application/data-transfer+json"}),
-    profile_with_device=True,
-    device_in_tree=False,
-    merges=True,
-    bound_certificates=False,
-)
-OUR_RULES: Final = RuleSet(
-    name="ours",
-    modes=range(4),
-    signatures=True,
-    types=True,
-    join_for_oneself=True,
-    edit_key=True,
-    editable=RULES_17.editable,
-    profile_with_device=True,
-    device_in_tree=False,
-    merges=True,
-    bound_certificates=True,
-)
-"""What we accept: the rules of 17, and that the certificates in the tree belong together."""
 
 
 @dataclass(slots=True)
@@ -135,6 +72,9 @@ class Checker:
         self.rules = rules
         self.root = root
         self._last_tree: Tree | None = None
+        self._nodes: dict[str, Node] = {}
+        """what was met on the way to where merged branches parted"""
+        self._steps = 0
 
     def check(self, commit: Commit) -> str:
         """The kind of COMMIT (its type, `member/<action>` or `merge`); raises RuleError when it breaks a rule, RemoteError when it is
@@ -218,6 +158,10 @@ class Checker:
             own = changed_files(self.objects, first, commit.tree).keys() & changed_files(self.objects, second, commit.tree).keys()
             if own:
                 raise RuleError(commit, "Malformed merge commit", f"it changes {sorted(own)[0]} by itself")
+        if self.rules.merge_bases:
+            mine, yours = commit.parents
+            if undone := undone_changes(self.objects, self._node, lambda oid: self._commit(oid).tree, (mine, yours), commit.tree):
+                raise RuleError(commit, "Malformed merge commit", f"it undoes what one of the branches did to {undone[0]}")
         self._identity(commit, new)
         return "merge"
 
@@ -413,6 +357,16 @@ class Checker:
 
     def _commit(self, oid: str) -> Commit:
         return parse_commit(read_as(self.objects, oid, COMMIT), oid)
+
+    def _node(self, oid: str) -> Node:
+        known = self._nodes.get(oid)
+        if known is None:
+            commit = self._commit(oid)
+            known = self._nodes[oid] = Node(commit.parents, commit.time)
+        self._steps += 1
+        if self._steps > limits.MERGE_STEPS:
+            raise LimitError("merges of branches that parted too long ago")
+        return known
 
     def _tree(self, oid: str) -> Tree:
         if self._last_tree is None or self._last_tree.oid != oid:

@@ -20,7 +20,8 @@ from jamid.swarm.packs import write_pack
 from jamid.swarm.profile import write_profile
 from jamid.swarm.receiving import integrate
 from jamid.swarm.repository import Repository
-from jamid.swarm.rules import INVITES_ONLY, RULES_13, RULES_17, Checker
+from jamid.swarm.rule_sets import RULES_13, RULES_17
+from jamid.swarm.rules import INVITES_ONLY, Checker
 
 REPLICAS = 3
 

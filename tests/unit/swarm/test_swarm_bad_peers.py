@@ -146,6 +146,25 @@ async def test_a_file_that_a_member_smuggles_in_is_not_taken(tmp_path: Path) -> 
         assert not list((b.data_path / "conversations" / conversation).glob("evil*"))
 
 
+async def test_a_merge_that_takes_back_a_ban_is_not_taken(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b, c = await w.add(1), await w.add(2), await w.add(3)
+        conversation = await w.group(a, b, c)
+        before = b.head(conversation)
+        a.conversations.remove_conversation_member(a.id, conversation, c.uri)
+        await b.wait(lambda: b.roles(conversation)[c.uri] == BANNED)
+        banned = a.head(conversation)
+        old = await found(b, conversation).run(lambda repository: repository.tree_of(before))
+        await found(b, conversation).run(lambda repository: repository.set_head(before))
+        branch = await forged(b, conversation)
+        merge = await forged(b, conversation, tree=old, parents=(banned, branch), message=b"Merge commit")
+        await tell(b, a, conversation, merge)
+        await a.wait(lambda: a.of(OnConversationError))
+        assert a.of(OnConversationError)[-1].what == "Malformed merge commit"
+        assert not await found(a, conversation).has_commit(merge)
+        assert a.roles(conversation)[c.uri] == BANNED
+
+
 def test_a_message_of_a_megabyte_is_no_commit() -> None:
     with pytest.raises(LimitError, match="bytes"):
         parse_commit(b"tree " + b"0" * 40 + b"\n\n" + b"x" * (1 << 20))

@@ -16,7 +16,8 @@ from jamid.crypto.keys import PrivateKey
 from jamid.swarm.ancestry import linear, new_commits
 from jamid.swarm.commits import build_commit, parse_message, sign_commit, write_message
 from jamid.swarm.objects import COMMIT, changed_files, object_id
-from jamid.swarm.rules import OUR_RULES, RULES_13, RULES_17, Checker, RuleError, RuleSet
+from jamid.swarm.rule_sets import OUR_RULES, RULES_13, RULES_17, RuleSet
+from jamid.swarm.rules import Checker, RuleError
 
 CASES = (("gen13/group_votes", "gen13/cases_group_votes"), ("gen13/one_to_one", "gen13/cases_one_to_one"), ("gen17/group", "gen17/cases"))
 
