@@ -59,8 +59,8 @@ class ChannelOutput(Protocol):
         """The channel was closed here."""
         ...
 
-    def reading(self, channel: int, unread: int) -> None:
-        """The channel has now UNREAD bytes that nobody took."""
+    def taken(self, channel: Channel, size: int) -> None:
+        """SIZE bytes that came were read, or thrown away."""
         ...
 
 
@@ -108,8 +108,7 @@ class Channel:
                 if self._reader is reader:
                     self._reader = None
         data = self._take(limit)
-        if not self.closed:
-            self._output.reading(self.number, self._unread)
+        self._output.taken(self, len(data))
         return data
 
     async def write(self, data: bytes | memoryview) -> None:
@@ -143,6 +142,13 @@ class Channel:
             self._output.end(self.number)
             self.ended()
 
+    def discard(self) -> None:
+        """Ends the channel and throws away what was not read."""
+        size, self._unread = self._unread, 0
+        self._pieces.clear()
+        self._output.taken(self, size)
+        self.close()
+
     async def wait_closed(self) -> None:
         """Returns when either side has ended the channel."""
         if self.closed:
@@ -158,7 +164,7 @@ class Channel:
         self.received += len(piece)
         self._unread += len(piece)
         if len(piece) >= _SMALL_PIECE:
-            self._pieces.append(piece)
+            self._pieces.append(_own(piece))
         elif self._pieces and isinstance(last := self._pieces[-1], bytearray) and len(last) < 16 * _SMALL_PIECE:
             last += piece
         else:
@@ -206,3 +212,10 @@ class Channel:
             taken.append(piece)
         self._unread -= size
         return bytes(first) if len(taken) == 1 else b"".join(taken)
+
+
+def _own(piece: bytes | memoryview) -> bytes | memoryview:
+    """PIECE, copied when it is the smaller part of what it would keep in memory."""
+    if isinstance(piece, memoryview) and isinstance(piece.obj, bytes) and 2 * len(piece) < len(piece.obj):
+        return bytes(piece)
+    return piece

@@ -216,13 +216,13 @@ class Connection:
     def channel_requested(self, name: str) -> Callable[[Channel], None] | None:
         return self._owner.channel_requested(self, name)
 
-    def stalled(self, channel: Channel | None) -> None:
+    def stalled(self) -> None:
         if self._stall is not None:
             self._stall.cancel()
             self._stall = None
-        if self._link is None:
+        if self._link is None or self.closed:
             return
-        if channel is None:
+        if not self.mux.backlog.stalled:
             self._link.resume_reading()
             return
         self._link.pause_reading()
@@ -283,11 +283,10 @@ class Connection:
 
     def _end_stalled(self) -> None:
         """Ends channels that hold up the others because nobody reads them."""
-        self._stall = None
-        for channel in list(self.mux.channels.values()):
-            if channel.unread > limits.CHANNEL_RECEIVE_LOW:
-                _log.warning("channel %s with %s is not read; it is closed", channel.name, self.peer.device_id)
-                channel.close()
+        self._stall = self._loop.call_later(limits.CHANNEL_STALL_SECONDS, self._end_stalled)
+        for channel in self.mux.backlog.overdue():
+            _log.warning("channel %s with %s is not read; it is closed", channel.name, self.peer.device_id)
+            channel.discard()
 
     def _fail(self, error: JamidError | OSError) -> None:
         if self.closed:

@@ -11,6 +11,7 @@ from jamid.core import limits
 from jamid.core.errors import RemoteError
 from jamid.net import mux_wire
 from jamid.net.channels import Channel
+from jamid.net.mux_backlog import Backlog
 from jamid.net.mux_queue import OutgoingQueue
 from jamid.net.mux_wire import CONTROL_CHANNEL, PROTOCOL_CHANNEL, ChannelMessage, ChannelState, MuxParser, ProtocolMessage
 
@@ -35,8 +36,8 @@ class MuxOwner(Protocol):
         """Whether the peer may open NAME: the function that takes the channel, or None to decline."""
         ...
 
-    def stalled(self, channel: Channel | None) -> None:
-        """CHANNEL has too much unread, stop reading; None: all is read again."""
+    def stalled(self) -> None:
+        """`backlog.stalled` has changed: stop reading, or read again."""
         ...
 
     def now(self) -> float:
@@ -60,7 +61,7 @@ class Multiplexer:
         self._protocol = bytearray()
         self._next_number = _FIRST_NUMBER[server]
         self._requested: dict[int, asyncio.Future[Channel]] = {}
-        self._stalled: set[int] = set()
+        self.backlog = Backlog(owner.stalled)
         self._closed = False
 
     def start(self) -> None:
@@ -110,9 +111,7 @@ class Multiplexer:
                     channel.ended()
                     continue
                 channel.feed(piece)
-                if channel.unread > limits.CHANNEL_RECEIVE_HIGH and number not in self._stalled:
-                    self._stalled.add(number)
-                    self._owner.stalled(channel)
+                self.backlog.came(channel, len(piece))
 
     def next_frames(self, limit: int) -> list[bytes]:
         """The frames to send next, of together about LIMIT bytes."""
@@ -143,7 +142,6 @@ class Multiplexer:
                 future.set_exception(ConnectionError(reason))
         for channel in channels.values():
             channel.ended()
-        self._stalled.clear()
 
     # -- the channels' side ---------------------------------------------------------------------------------------------------
 
@@ -153,14 +151,13 @@ class Multiplexer:
         return self._queue.waiting(channel)
 
     def end(self, channel: int) -> None:
-        self._forget(channel, keep_queue=True)
+        self._forget(channel, by_us=True)
         if not self._closed:
             self._queue.put_end(channel)
             self._owner.frames_waiting()
 
-    def reading(self, channel: int, unread: int) -> None:
-        if channel in self._stalled and unread <= limits.CHANNEL_RECEIVE_LOW:
-            self._unstall(channel)
+    def taken(self, channel: Channel, size: int) -> None:
+        self.backlog.taken(channel, size)
 
     # -- details --------------------------------------------------------------------------------------------------------------
 
@@ -201,7 +198,8 @@ class Multiplexer:
     def _channel_request(self, message: ChannelMessage) -> None:
         number = message.channel
         take = None
-        if number not in self.channels and len(self.channels) < limits.CHANNELS_PER_CONNECTION and not self._closed:
+        held = len(self.channels) + self.backlog.ended
+        if number not in self.channels and held < limits.CHANNELS_PER_CONNECTION and not self._closed:
             take = self._owner.channel_requested(message.name)
         if take is None:
             self._put_control(mux_wire.encode_channel_message(ChannelMessage(message.name, number, ChannelState.DECLINE)))
@@ -222,17 +220,12 @@ class Multiplexer:
             channel.ended()
             future.set_exception(ConnectionRefusedError(f"the device declined channel {message.name}"))
 
-    def _forget(self, number: int, *, keep_queue: bool = False) -> None:
-        self.channels.pop(number, None)
-        if not keep_queue:
+    def _forget(self, number: int, *, by_us: bool = False) -> None:
+        channel = self.channels.pop(number, None)
+        if not by_us:
             self._queue.drop(number)
-        if number in self._stalled:
-            self._unstall(number)
-
-    def _unstall(self, number: int) -> None:
-        self._stalled.discard(number)
-        if not self._stalled:
-            self._owner.stalled(None)
+        if channel is not None:
+            self.backlog.forget(channel, readable=not by_us)
 
     def _free_number(self) -> int:
         for _ in range(PROTOCOL_CHANNEL):
