@@ -18,8 +18,29 @@ NOTHING: Final[Mapping[str, str]] = {
     "CallManager.stopSmartInfo": "does nothing in 13.7.0; gone in 17",
     "ConfigurationManager.getConversationConnectivity": "newer than 17.0.0; an empty list says that nothing is known",
     "ConfigurationManager.getConversationTrackedMembers": "newer than 17.0.0; an empty list says that nothing is known",
-    "ConfigurationManager.getCollaborativeDocuments": "there are none as long as none can be created",
-    "ConfigurationManager.getCollaborativeDocumentHistory": "there are no documents as long as none can be created",
+    "ConfigurationManager.createCollaborativeDocument": "newer than 17.0.0; an empty id says that none was made",
+    **dict.fromkeys(
+        (
+            f"ConfigurationManager.{method}"
+            for method in (
+                "addCollaborativeAttachment",
+                "applyCollaborativeUpdate",
+                "closeCollaborativeDocument",
+                "collaborativeAttachment",
+                "collaborativeDocumentName",
+                "collaborativeDocumentState",
+                "collaborativeDocumentStateAt",
+                "getCollaborativeDocumentHistory",
+                "getCollaborativeDocuments",
+                "openCollaborativeDocument",
+                "removeCollaborativeDocument",
+                "removeCollaborativeDocumentLocally",
+                "setCollaborativeAwareness",
+                "setCollaborativeDocumentName",
+            )
+        ),
+        "newer than 17.0.0; what is answered for a document that the conversation does not have, and there are none",
+    ),
 }
 """members whose whole behaviour is the neutral answer, each with its reason"""
 

@@ -1,10 +1,11 @@
-"""Services of the local network that an account exposes to its contacts, as a daemon answers that cannot tunnel any yet."""
+"""Services of the local network that an account exposes to its contacts, as a daemon answers that cannot tunnel any."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 
-from jamid.core.errors import NotImplementedYetError
+_log = logging.getLogger(__name__)
 
 
 class NetworkServicesPart:
@@ -14,8 +15,9 @@ class NetworkServicesPart:
         self._knows_account = knows_account
 
     def addExposedService(self, account_id: str, service: Mapping[str, str]) -> str:
+        """Refuses with the empty id of a service that could not be added."""
         if self._knows_account(account_id) and service.get("name"):
-            raise NotImplementedYetError(f"{service['name']} is not exposed: this daemon cannot expose services yet")
+            _log.warning("[account=%s] a service is not exposed: this daemon cannot expose any", account_id)
         return ""
 
     def updateExposedService(self, account_id: str, service: Mapping[str, str]) -> bool:

@@ -1,15 +1,20 @@
-"""Plugins, as a daemon answers that has none installed and cannot load any yet (protocol: media, section 12)."""
+"""Plugins, as a daemon answers that has none installed and cannot load any (protocol: media, section 12)."""
 
 from __future__ import annotations
 
-import asyncio
-import os
+import logging
 import platform
+from pathlib import Path
+from typing import Final
 
-from jamid.core.errors import NotImplementedYetError
 from jamid.core.settings import Settings
+from jamid.core.tasks import in_thread
 
+_log = logging.getLogger(__name__)
+_NOT_INSTALLED: Final = -1
+_NO_PLUGIN: Final = 500
 _MULTIARCH = {"x86_64": "x86_64-linux-gnu", "aarch64": "arm64-v8a", "i686": "x86-linux-gnu", "armv7l": "armeabi-v7a"}
+_ZIP: Final = b"PK\x03\x04"
 
 
 class PluginsPart:
@@ -31,9 +36,12 @@ class PluginsPart:
     # -- archives --
 
     async def installPlugin(self, archive: str, force: bool) -> int:
-        if await asyncio.to_thread(os.path.isfile, archive):
-            raise NotImplementedYetError(f"{archive} is not installed: this daemon cannot install plugins yet")
-        return 0
+        """Fails with the real daemons' codes: 500 for what is no archive, -1 for the rest; a file that is not there is answered with 0."""
+        kind = await in_thread(_kind_of_file, Path(archive))
+        if kind is None:
+            return 0
+        _log.warning("%s is not installed: this daemon has no plugins", archive)
+        return _NOT_INSTALLED if kind == _ZIP else _NO_PLUGIN
 
     def uninstallPlugin(self, root: str) -> int:
         return -1
@@ -103,3 +111,14 @@ class PluginsPart:
 
     def sendWebViewDetach(self, plugin: str, web_view: str) -> None:
         """Web views nobody knows are ignored, and there are no others."""
+
+
+def _kind_of_file(path: Path) -> bytes | None:
+    """The first four bytes of a regular file; None for anything else."""
+    try:
+        if not path.is_file():
+            return None
+        with path.open("rb") as file:
+            return file.read(4)
+    except OSError:
+        return None

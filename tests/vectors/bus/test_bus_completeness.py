@@ -1,4 +1,4 @@
-"""What the contract declares is implemented, but for one list that is to shrink to nothing."""
+"""What the contract declares is implemented, but for one list that is to stay empty."""
 
 from __future__ import annotations
 
@@ -10,24 +10,7 @@ from jamid.bus import contract
 from jamid.bus.neutral import NOTHING, UNKNOWN
 from jamid.core.paths import Paths
 
-NOT_IMPLEMENTED_YET: dict[str, tuple[str, ...]] = {
-    "ConfigurationManager": (
-        # documents that the members of a conversation write together: newer than either reference daemon
-        "addCollaborativeAttachment",
-        "applyCollaborativeUpdate",
-        "closeCollaborativeDocument",
-        "collaborativeAttachment",
-        "collaborativeDocumentName",
-        "collaborativeDocumentState",
-        "collaborativeDocumentStateAt",
-        "createCollaborativeDocument",
-        "openCollaborativeDocument",
-        "removeCollaborativeDocument",
-        "removeCollaborativeDocumentLocally",
-        "setCollaborativeAwareness",
-        "setCollaborativeDocumentName",
-    ),
-}
+NOT_IMPLEMENTED_YET: dict[str, tuple[str, ...]] = {}
 """for an account that exists these raise `cx.ring.Ring.Error.NotImplemented`: interface, methods"""
 
 
