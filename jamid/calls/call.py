@@ -99,6 +99,7 @@ class Call:
         self.ending: Ending | None = None
         self.created_at = around.clock.time()
         self.answered_at: float | None = None
+        self._talking_since = 0.0
         self.leg: Leg | None = None
         """the one session, once there is only one"""
         self.early_legs: Callable[[], Sequence[Leg]] = tuple
@@ -163,7 +164,7 @@ class Call:
     def connected(self) -> None:
         """Both sides agreed: the call is answered."""
         self.around.audio.quiet(self.id)
-        self.answered_at = self.around.clock.time()
+        self.answered_at, self._talking_since = self.around.clock.time(), self.around.clock.monotonic()
         self.move(state=CallState.ACTIVE, link=Link.CONNECTED)
         self.around.answered(self)
 
@@ -183,7 +184,7 @@ class Call:
         over_code = status if words.over_code and status else words.over_code
         self.move(state=CallState.OVER, code=over_code)
         if not self.incoming and self.peer_uri and not self.conversation:
-            duration = int((self.around.clock.time() - self.answered_at) * 1000) if self.answered_at is not None else 0
+            duration = int((self.around.clock.monotonic() - self._talking_since) * 1000) if self.answered_at is not None else 0
             self.around.history.call_ended(self.account.id, self.peer_uri, duration, HISTORY_REASONS.get(ending, ""))
         self.around.over(self, ending)
 

@@ -86,7 +86,7 @@ class Conference:
         """whether it goes on with a single participant (a rendezvous)"""
         self.conversation = conversation
         """the group whose call this is, "" when it is nobody's"""
-        self.began_at = around.clock.time()
+        self.began = around.clock.monotonic()
         self.state = ATTACHED if attached else DETACHED
         self.members: dict[str, Member] = {}
         self.media = [MediaAttribute(MediaType.AUDIO, label="audio_0")]

@@ -137,5 +137,5 @@ class GroupCalls:
 
     def _conference_ended(self, conference: Conference) -> None:
         if conference.conversation:
-            duration = int((self._clock.time() - conference.began_at) * 1000)
+            duration = int((self._clock.monotonic() - conference.began) * 1000)
             self._groups.call_over(conference.account.id, conference.conversation, conference.id, duration)

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from jamid.core.clock import SystemClock
 from jamid.core.generations import Generation
 from jamid.core.signals import CallStateChanged, IncomingCallWithMedia, IncomingMessage, MediaNegotiationStatus
 
@@ -57,6 +58,15 @@ async def test_answered_and_ended_by_the_caller(lab, settle, generation):
     assert (account, peer, reason) == (a.account.id, "b" * 40, "")
     assert 10 < duration < 2000
     assert b.history.ended == []
+
+
+async def test_a_clock_set_during_a_call_does_not_change_how_long_it_was(lab, settle, monkeypatch):
+    a, _b, call, _theirs = await talking(lab, settle)
+    monkeypatch.setattr(SystemClock, "time", lambda self: 1_000_000.0)
+    assert a.calls.hang_up(a.account.id, call)
+    await settle()
+    ((_, _, duration, _),) = a.history.ended
+    assert 0 < duration < 2000
 
 
 @BOTH
