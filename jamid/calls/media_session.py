@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from jamid.calls.media_maps import MediaType
 from jamid.calls.negotiation import AgreedStream, RemoteIce
@@ -215,7 +216,7 @@ class MediaSession:
 
     def _open(self, ice: MediaIce, agreed: AgreedStream, parameters: AudioParameters) -> AudioStream:
         rtp, rtcp = agreed.components
-        stream = self._audio.open_stream(parameters, ice.sender(rtp), ice.sender(rtcp))
+        stream = self._audio.open_stream(parameters, ice.path(rtp) or partial(ice.send, rtp), partial(ice.send, rtcp))
         if self._room:
             stream.join(self._room)
         if self._peer_muted:

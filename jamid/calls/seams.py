@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from jamid.media.audio_stream import AudioParameters, AudioStream
+from jamid.media.audio_stream import AudioParameters, AudioStream, Path, Send
 from jamid.media.statistics import AudioStatistics
 from jamid.sip.channels import SipChannels
 
@@ -41,8 +41,8 @@ class MediaIce(Protocol):
         """Sends one packet; nothing before `connect` or after `close`."""
         ...
 
-    def sender(self, component: int) -> Callable[[bytes], None]:
-        """What sends packets of COMPONENT from now on; with an attribute `thread_safe` that is true, from any thread."""
+    def path(self, component: int) -> Path | None:
+        """A way of its own for the packets of COMPONENT, of which `on_data` hears nothing from now on; None over a relay."""
         ...
 
     def pairs(self) -> list[tuple[int, str, str]]:
@@ -111,8 +111,8 @@ class CallAccounts(Protocol):
 class CallAudio(Protocol):
     """The sound of calls (`jamid.media.service`)."""
 
-    def open_stream(self, parameters: AudioParameters, send_rtp: Callable[[bytes], Any], send_rtcp: Callable[[bytes], Any]) -> AudioStream:
-        """Starts one audio line; packets go to the two callables, which are called on the main loop."""
+    def open_stream(self, parameters: AudioParameters, send_rtp: Path | Send, send_rtcp: Send) -> AudioStream:
+        """Starts one audio line; packets go to the two, a Path's on the media thread, which also asks it for those that came."""
         ...
 
     def ringing(self, call_id: str, details: Mapping[str, str]) -> None:

@@ -18,6 +18,18 @@ Send = Callable[[bytes], Any]
 """Puts one packet on its way to the peer; must not block. What it raises is counted as a lost packet and logged once."""
 
 
+class Path(Protocol):
+    """A way to the peer that the media thread uses alone: it sends there and asks for what came, so that no packet wakes the main loop."""
+
+    thread_safe: bool
+
+    def __call__(self, data: bytes) -> None: ...
+
+    def receive(self) -> list[tuple[float, bytes]]:
+        """What came since the last time: arrival (`time.monotonic`) and bytes of each packet."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class AudioParameters:
     """What was negotiated for one audio line."""

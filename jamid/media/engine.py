@@ -155,11 +155,8 @@ class AudioEngine:
         idle = 0
         while idle < LINGER_TICKS:
             idle = 0 if graph.busy else idle + 1
-            while True:
-                try:
-                    command = self._commands.get_nowait()
-                except queue.Empty:
-                    break
+            while not self._commands.empty():
+                command = self._commands.get_nowait()
                 if command is None:
                     return False
                 self._execute(command, graph)

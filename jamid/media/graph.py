@@ -111,8 +111,9 @@ class Graph:
         else:
             selected = None
             self.input.release()
+        audible = not self.output.silent or bool(self.recorders or self.meters)
         for session in sessions:
-            session.listen(now)
+            session.listen(now, audible=audible or bool(session.room) or session.has_own_sink)
         owns = {session.id: session.own_input(selected) for session in sessions}
         rooms: dict[str, list[AudioSession]] = {}
         for session in sessions:
@@ -187,6 +188,8 @@ class Graph:
         if self.tone is not None:
             return self.tone.read()
         absent = self._absent_hosts
+        if self.output.silent and not self.players and ringing is None:
+            return None
         frames = [s.heard for s in sessions if s.heard is not None and (not s.room or s.room not in absent)]
         frames += [frame for player in self.players.values() if (frame := player.read()) is not None]
         if ringing is not None:

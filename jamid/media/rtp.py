@@ -64,16 +64,20 @@ def parse_rtp(data: bytes) -> RtpPacket:
     return RtpPacket(second & 0x7F, sequence, timestamp, ssrc, data[start:end], bool(second & 0x80), extension, profile)
 
 
+def rtp_header(payload_type: int, sequence: int, timestamp: int, ssrc: int, *, marker: bool) -> bytes:
+    """The header of a packet without extension."""
+    return _HEADER.pack(0x80, payload_type | 0x80 if marker else payload_type, sequence, timestamp, ssrc)
+
+
 def write_rtp(packet: RtpPacket) -> bytes:
     """The packet's bytes; the extension must be a multiple of four bytes."""
-    first = 0x90 if packet.extension_profile else 0x80
-    second = (0x80 if packet.marker else 0) | packet.payload_type
-    header = _HEADER.pack(first, second, packet.sequence, packet.timestamp, packet.ssrc)
+    header = rtp_header(packet.payload_type, packet.sequence, packet.timestamp, packet.ssrc, marker=packet.marker)
     if not packet.extension_profile:
         return header + packet.payload
     if len(packet.extension) % 4:
         raise ValueError("an RTP header extension is a multiple of four bytes")
-    return b"".join((header, struct.pack("!HH", packet.extension_profile, len(packet.extension) // 4), packet.extension, packet.payload))
+    extension = struct.pack("!HH", packet.extension_profile, len(packet.extension) // 4) + packet.extension
+    return b"".join((b"\x90", header[1:], extension, packet.payload))
 
 
 def absolute_send_time(packet: RtpPacket) -> int | None:

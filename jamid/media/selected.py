@@ -76,6 +76,11 @@ class SelectedOutput:
         self._kept = kept
         self._sink: Sink | None = None
 
+    @property
+    def silent(self) -> bool:
+        """Whether nobody hears what is written."""
+        return isinstance(self._sink, NullSink)
+
     def write(self, frame: Frame | None) -> None:
         """Takes the next frame; the first call opens the sink."""
         if self._sink is None:

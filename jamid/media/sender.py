@@ -9,7 +9,7 @@ from jamid.media.audio_stream import AudioParameters
 from jamid.media.codecs import Encoder, create_encoder
 from jamid.media.frames import Frame
 from jamid.media.rtcp import ReportBlock, SenderReport, middle_bits, ntp_time, write_sender_report
-from jamid.media.rtp import RtpPacket, write_rtp
+from jamid.media.rtp import rtp_header
 from jamid.media.srtp import SrtpSender
 from jamid.media.telephone_events import EventSender
 
@@ -52,15 +52,16 @@ class RtpSender:
         if event is not None and self._event_type is not None:
             payload, marker, frames = event
             timestamp = self._timestamp - frames * self._encoder.ticks
-            packet = RtpPacket(self._event_type, self.next_sequence, timestamp & 0xFFFFFFFF, self.ssrc, payload, marker)
+            header = rtp_header(self._event_type, self.next_sequence, timestamp & 0xFFFFFFFF, self.ssrc, marker=marker)
         else:
+            payload = self._encoder.encode(frame)
             # The marker is set on each packet, as the reference does.
-            packet = RtpPacket(self._payload_type, self.next_sequence, self._timestamp, self.ssrc, self._encoder.encode(frame), True)
+            header = rtp_header(self._payload_type, self.next_sequence, self._timestamp, self.ssrc, marker=True)
         self.next_sequence = (self.next_sequence + 1) & 0xFFFF
         self._timestamp = (self._timestamp + self._encoder.ticks) & 0xFFFFFFFF
         self.packets += 1
-        self.octets += len(packet.payload)
-        data = write_rtp(packet)
+        self.octets += len(payload)
+        data = header + payload
         return self._srtp.protect(data) if self._srtp is not None else data
 
     def pause(self) -> None:

@@ -16,7 +16,7 @@ from jamid.core.events import Events
 from jamid.core.settings import Settings
 from jamid.core.signals import AudioDeviceEvent, AudioMeter, CallStateChanged, ErrorAlert, OnRtcpReportReceived, VolumeChanged
 from jamid.core.tasks import Tasks
-from jamid.media.audio_stream import AudioParameters, AudioStream, Send
+from jamid.media.audio_stream import AudioParameters, AudioStream, Path, Send
 from jamid.media.devices import CAPTURE, PLAYBACK, RINGTONE, Devices
 from jamid.media.engine import AudioEngine
 from jamid.media.inputs import INPUT_VARIABLE, OUTPUT_VARIABLE, Endpoint, parse_input, parse_output
@@ -83,7 +83,7 @@ class Media:
     def open_stream(
         self,
         parameters: AudioParameters,
-        send_rtp: Send,
+        send_rtp: Path | Send,
         send_rtcp: Send,
         *,
         thread_safe: bool = False,
@@ -96,8 +96,8 @@ class Media:
 
         Packets go to SEND_RTP and SEND_RTCP: on the main loop, or, when THREAD_SAFE or their attribute of that name is true, on the
         media thread, where a busy main loop cannot delay them. What comes from the network is given to the stream's `receive_rtp` and
-        `receive_rtcp`. The other callables run on the main loop: the peer's first packet, a key it pressed and for how long, its
-        report on what we send, and why the stream cannot run on this machine.
+        `receive_rtcp`, or waits in a Path until the media thread asks for it. The other callables run on the main loop: the peer's first
+        packet, a key it pressed and for how long, its report on what we send, and why the stream cannot run on this machine.
         """
         self.prepare()
         stream = AudioStream(parameters, self.engine, lambda: self._stream_closed(parameters.stream_id))

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from jamid.core.errors import LocalError, RemoteError
-from jamid.media.audio_stream import AudioParameters, AudioStream, Send
-from jamid.media.frames import SILENCE, Frame, level
+from jamid.media.audio_stream import AudioParameters, AudioStream, Path, Send
+from jamid.media.frames import SILENCE, Frame
 from jamid.media.inputs import DEVICE, parse_input
 from jamid.media.receiver import RtpReceiver
 from jamid.media.rtcp import ReceiverReport, SenderReport, parse_rtcp
@@ -55,7 +55,7 @@ class AudioSession:
     """Sender, receiver and source of one stream."""
 
     def __init__(
-        self, stream: AudioStream, send_rtp: Send, send_rtcp: Send, events: StreamEvents, host: Host, *, thread_safe: bool = False
+        self, stream: AudioStream, send_rtp: Path | Send, send_rtcp: Send, events: StreamEvents, host: Host, *, thread_safe: bool = False
     ) -> None:
         parameters: AudioParameters = stream.parameters
         self.id = parameters.stream_id
@@ -71,13 +71,12 @@ class AudioSession:
         self._stream = stream
         self._host = host
         self._events = events
+        self._receive: Callable[[], list[tuple[float, bytes]]] | None = getattr(send_rtp, "receive", None)
         self._send_rtp = send_rtp if thread_safe or getattr(send_rtp, "thread_safe", False) else self._later(send_rtp)
         self._send_rtcp = send_rtcp if thread_safe or getattr(send_rtcp, "thread_safe", False) else self._later(send_rtcp)
         self._sender = RtpSender(parameters)
         self._receiver = RtpReceiver(parameters)
         self._source: Source | None = None
-        self._sent: Frame = SILENCE
-        self._last_heard: Frame = SILENCE
         self._counted = (0.0, 0, 0)
         self._name = platform.node()[:64]
         self._heard_any = False
@@ -127,24 +126,33 @@ class AudioSession:
 
     # -- the tick ----------------------------------------------------------------------------------------------------------
     @property
+    def has_own_sink(self) -> bool:
+        """Whether its sound goes somewhere whoever else hears it."""
+        return not isinstance(self.own_sink, NullSink)
+
+    @property
     def needs_input(self) -> bool:
         """Whether it sends the selected input's sound."""
         return self._source is None and not self.held
 
-    def listen(self, now: float) -> None:
-        """Takes what has come from the network and sets `heard`."""
+    def listen(self, now: float, *, audible: bool) -> None:
+        """Takes what has come from the network and sets `heard`; unless it is AUDIBLE to anybody, only time passes there."""
         inbox, receiver = self._stream.rtp_inbox, self._receiver
         while inbox:
             arrival, data = inbox.popleft()
             receiver.receive(data, arrival)
+        if self._receive is not None:
+            for arrival, data in self._receive():
+                receiver.receive(data, arrival)
         while self._stream.rtcp_inbox:
             arrival, data = self._stream.rtcp_inbox.popleft()
             self._take_reports(data, arrival)
         if receiver.packets and not self._heard_any:
             self._heard_any = True
             self._tell(self._events.on_first_packet)
-        frame = receiver.frame(now)
-        self.heard = None if self.held or self.peer_muted else frame
+        dropped = self.held or self.peer_muted
+        frame = receiver.frame(now, wanted=audible and not dropped)
+        self.heard = None if dropped else frame
         for digit, milliseconds in receiver.digits:
             self._tell(self._events.on_dtmf, digit, milliseconds)
         receiver.digits.clear()
@@ -163,18 +171,16 @@ class AudioSession:
         if self.held:
             self._sender.pause()
             return
-        self._sent = SILENCE if frame is None else frame
         report = self._sender.report(now, wall)
         if report is not None:
             self._put(self._send_rtcp, report)
-        self._put(self._send_rtp, self._sender.packet(self._sent))
+        self._put(self._send_rtp, self._sender.packet(SILENCE if frame is None else frame))
         report = self._receiver.report(now, self._sender.ssrc, self._name)
         if report is not None:
             self._put(self._send_rtcp, report)
 
     def measure(self, now: float) -> None:
         """Renews the statistics; to be called once a second."""
-        self._last_heard = SILENCE if self.heard is None else self.heard
         self._measure(now)
 
     # -- details -----------------------------------------------------------------------------------------------------------
@@ -201,8 +207,6 @@ class AudioSession:
             buffer_ms=receiver.buffered * 1000,
             bitrate_sent=round(8 * (sent_now - sent) / seconds) if since else 0,
             bitrate_received=round(8 * (received_now - received) / seconds) if since else 0,
-            level_sent=level(self._sent),
-            level_received=level(self._last_heard),
         )
 
     def _take_reports(self, data: bytes, arrival: float) -> None:

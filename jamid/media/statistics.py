@@ -34,9 +34,6 @@ class AudioStatistics:
     bitrate_sent: int = 0
     """Bit/s of RTP over the last second."""
     bitrate_received: int = 0
-    level_sent: float = 0.0
-    level_received: float = 0.0
-    """Root mean square of the newest frame, 0 to 1."""
 
     def as_report(self) -> dict[str, int]:
         """As the D-Bus signal onRtcpReportReceived carries figures: whole numbers."""

@@ -39,6 +39,8 @@ REGIONS: Final = {
     "Italy": ("425/600,0/1000,425/200,0/200", "425/500,0/500", "425/1000,0/4000", "425/200,0/200"),
     "Japan": ("400", "400/500,0/500", "400+15/1000,0/2000", "400/500,0/500"),
 }
+_SAMPLES_PER_READ: Final = 960
+"""A frame; its own module needs numpy, which a daemon that is silent does without."""
 _KEYS = "123A456B789C*0#D"
 _ROWS, _COLUMNS = (697, 770, 852, 941), (1209, 1336, 1477, 1633)
 
@@ -101,20 +103,19 @@ class ToneGenerator:
 
     def read(self) -> Frame:
         """The next 20 ms."""
+        begin, end = self._position, self._position + _SAMPLES_PER_READ
+        self._position = end if self._once else end % len(self._samples)
+        return self._samples[begin:end] if end <= len(self._samples) else self._around(begin)
+
+    def _around(self, begin: int) -> Frame:
         import numpy as np
 
-        from jamid.media.frames import FRAME_SAMPLES, SILENCE
+        from jamid.media.frames import SILENCE
 
-        end = self._position + FRAME_SAMPLES
-        if end <= len(self._samples):
-            frame = self._samples[self._position : end]
-        else:
-            tail = self._samples[self._position :]
-            rest: Frame = SILENCE if self._once else self._samples
-            while len(tail) < FRAME_SAMPLES:
-                tail = np.concatenate((tail, rest[: FRAME_SAMPLES - len(tail)]))
-            frame = tail
-        self._position = end if self._once else end % len(self._samples)
+        frame = self._samples[begin:]
+        rest: Frame = SILENCE if self._once else self._samples
+        while len(frame) < _SAMPLES_PER_READ:
+            frame = np.concatenate((frame, rest[: _SAMPLES_PER_READ - len(frame)]))
         return frame
 
 

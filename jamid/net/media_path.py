@@ -91,5 +91,5 @@ def _arrival(ancillary: list[Any]) -> float:
     for _, _, stamp in ancillary:
         if len(stamp) == _TIMESPEC.size:
             seconds, nanoseconds = _TIMESPEC.unpack(stamp)
-            return now - max(0.0, time.time() - seconds - nanoseconds / 1e9)
+            return now - float(max(0.0, time.time() - seconds - nanoseconds / 1e9))
     return now

@@ -120,8 +120,8 @@ class FakeIce:
         if self.remote is not None and component in self.remote.receivers and not self.remote.closed:
             self.remote.receivers[component](data)
 
-    def sender(self, component: int) -> Callable[[bytes], None]:
-        return lambda data: self.send(component, data)
+    def path(self, component: int) -> None:
+        return None
 
     def pairs(self) -> list[tuple[int, str, str]]:
         return [(1, "10.77.0.2:40001 [host]", "10.77.0.3:40001 [host]")] if self.remote is not None else []

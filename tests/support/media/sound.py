@@ -63,6 +63,8 @@ class Recorder:
     def close(self) -> None:
         self.closed = True
 
+    silent = False
+
     def release(self) -> None:
         """As a selected output."""
 

@@ -9,6 +9,7 @@ import pytest
 
 from jamid.media.frames import FRAME_SAMPLES, Frame
 from jamid.media.graph import DEVICE_BUFFER, Graph
+from jamid.media.selected import SelectedOutput
 from jamid.media.tones import ToneGenerator
 from tests.support.media.sound import Recorder
 
@@ -42,10 +43,13 @@ class FakeSession:
         self.heard = None if said is None else level_frame(said)
         self.sent: list[int | None] = []
         self.own_sink = Recorder()
+        self.has_own_sink = False
         self.needs_input = True
         self.measured = 0
+        self.audible: bool | None = None
 
-    def listen(self, now: float) -> None: ...
+    def listen(self, now: float, *, audible: bool) -> None:
+        self.audible = audible
 
     def own_input(self, selected: Frame | None) -> Frame | None:
         return None if self.muted else selected
@@ -179,6 +183,23 @@ def test_media_the_input_is_let_go_when_nobody_needs_it(graph: Graph) -> None:
     session.needs_input = False
     graph.tick(0.0, 0.0)
     assert graph.input.released == 1  # type: ignore[attr-defined]
+
+
+def test_media_only_what_somebody_hears_is_decoded(graph: Graph) -> None:
+    alone, member, filed = FakeSession("1_audio_0", 1), FakeSession("2_audio_0", 2, room="r"), FakeSession("3_audio_0", 3)
+    filed.has_own_sink = True
+    _add(graph, alone, member, filed)
+    graph.output = SelectedOutput()
+    graph.tick(0.0, 0.0)
+    graph.tick(0.02, 0.02)
+    assert [each.audible for each in (alone, member, filed)] == [False, True, True]
+    graph.meters = {"1_audio_0"}
+    graph.tick(0.04, 0.04)
+    assert alone.audible
+    graph.meters = set()
+    graph.recorders["call"] = Recorder(), ("1_audio_0",)
+    graph.tick(0.06, 0.06)
+    assert alone.audible
 
 
 def test_media_meters_tell_the_mean_of_five_frames(graph: Graph, told: list[Any]) -> None:

@@ -11,6 +11,7 @@ import pytest
 from jamid.core.errors import LimitError, RemoteError
 from jamid.media.audio_stream import AudioParameters
 from jamid.media.codecs import create_encoder
+from jamid.media.codecs.opus import OpusDecoder
 from jamid.media.receiver import RtpReceiver
 from jamid.media.rtcp import ReceiverReport, SenderReport, ntp_time, parse_rtcp
 from jamid.media.rtp import RtpPacket, absolute_send_time, parse_rtp, sequence_distance, timestamp_distance, write_rtp
@@ -46,6 +47,32 @@ def test_media_receiver_follows_a_sender_that_restarts_with_another_ssrc(encrypt
     assert share_of(_hear(receiver, second, 100, 50)[24000:], 440) > 0.99
     assert receiver.lost == 0
     assert receiver.refused == (0 if encrypted else 2)
+
+
+def test_media_unheard_sound_is_not_decoded_and_is_there_at_once_when_somebody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
+    receiver, sender = RtpReceiver(CLEAR), RtpSender(CLEAR, randomness=random.Random(1))
+    decoded = 0
+    decode = OpusDecoder.decode
+
+    def counting(self: OpusDecoder, payload: bytes) -> np.ndarray:
+        nonlocal decoded
+        decoded += 1
+        return decode(self, payload)
+
+    monkeypatch.setattr(OpusDecoder, "decode", counting)
+    tone = sine(440, 6.0)
+    frames = [tone[index * 960 : (index + 1) * 960] for index in range(300)]
+    for index, frame in enumerate(frames[:250]):
+        receiver.receive(sender.packet(frame), index * 0.02)
+        receiver.frame(index * 0.02, wanted=False)
+    assert decoded <= 6
+    assert (receiver.packets, receiver.lost, receiver.late) == (250, 0, 0)
+    heard = []
+    for index, frame in enumerate(frames[250:], 250):
+        receiver.receive(sender.packet(frame), index * 0.02)
+        heard.append(receiver.frame(index * 0.02))
+    assert all(frame is not None for frame in heard)
+    assert share_of(np.concatenate(heard[5:]), 440) > 0.99
 
 
 def test_media_single_packets_of_strangers_do_not_take_an_open_line_over() -> None:
