@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from jamid.core.signals import SwarmMessage
@@ -18,35 +18,45 @@ FETCHED: Final = 2
 READ: Final = 3
 
 
-@dataclass(slots=True)
 class Message:
     """A shown message in its present state."""
 
-    id: str
-    body: dict[str, str]
-    linearized_parent: str = ""
-    reactions: tuple[dict[str, str], ...] = ()
-    editions: tuple[dict[str, str], ...] = ()
-    """earlier versions, newest first"""
-    status: Mapping[str, int] = field(default_factory=dict)
-    """shared among messages: replaced, never changed"""
-    version: str = ""
-    """the commit that brought the present text"""
+    __slots__ = ("_packed", "author", "editions", "id", "linearized_parent", "reactions", "status", "version")
 
-    def __post_init__(self) -> None:
-        self.version = self.version or self.id
+    def __init__(
+        self, commit: str, body: dict[str, str], parent: str = "", *, version: str = "", editions: tuple[dict[str, str], ...] = ()
+    ) -> None:
+        self.id = commit
+        self.author = body["author"]
+        self.linearized_parent = parent
+        self.reactions: tuple[dict[str, str], ...] = ()
+        self.editions = editions
+        """earlier versions, newest first"""
+        self.status: Mapping[str, int] = {}
+        """shared among messages: replaced, never changed"""
+        self.version = version or commit
+        """the commit that brought the present text"""
+        self.body = body
 
     @property
-    def author(self) -> str:
-        return self.body.get("author", "")
+    def body(self) -> dict[str, str]:
+        """A copy of its map; assign a changed one to change it."""
+        # Ten thousand of these may be kept: as one string they take a quarter of what a dictionary does. No part of it holds a NUL.
+        parts = self._packed.decode().split("\0")
+        return {"id": self.id, "author": self.author, **dict(zip(parts[::2], parts[1::2], strict=True))}
+
+    @body.setter
+    def body(self, body: dict[str, str]) -> None:
+        self._packed = "\0".join(part for name, value in body.items() if name not in ("id", "author") for part in (name, value)).encode()
 
     def shown(self, *, with_status: bool = True) -> SwarmMessage:
         """A copy for a signal."""
+        body = self.body
         return SwarmMessage(
             self.id,
-            self.body.get("type", ""),
+            body["type"],
             self.linearized_parent,
-            dict(self.body),
+            body,
             [dict(reaction) for reaction in self.reactions],
             [dict(edition) for edition in self.editions],
             dict(self.status) if with_status else {},
@@ -92,9 +102,8 @@ class History:
     def __init__(self) -> None:
         self._messages: deque[Message] = deque()
         self._by_id: dict[str, Message] = {}
-        self._seen: set[str] = set()
-        self._anchor: dict[str, str] = {}
-        """folded commit -> newest shown message that is older (or its own id)"""
+        self._folded: dict[str, str] = {}
+        """commit that is no message of its own -> the message that was the newest when it came, "" for one that was loaded as old"""
         self._pending_edits: dict[str, list[dict[str, str]]] = {}
         """edits, newest first, whose target is not loaded"""
         self._pending_reactions: dict[str, list[dict[str, str]]] = {}
@@ -113,7 +122,7 @@ class History:
         return iter(self._messages)
 
     def __contains__(self, commit: str) -> bool:
-        return commit in self._seen
+        return commit in self._by_id or commit in self._folded
 
     def get(self, message: str) -> Message | None:
         return self._by_id.get(message)
@@ -127,43 +136,37 @@ class History:
     def add_new(self, body: dict[str, str]) -> list[Change]:
         """A commit newer than all loaded ones."""
         commit = body["id"]
-        if commit in self._seen:
+        if commit in self:
             return []
-        self._seen.add(commit)
         newest = self._messages[0].id if self._messages else ""
-        self._anchor[commit] = newest
-        if body["type"] == message_maps.MERGE:
-            return []
-        if target := body.get("react-to"):
-            return self._react(target, body)
-        if target := body.get("edit"):
-            return self._edit(target, body)
+        if is_folded(body):
+            self._folded[commit] = newest
+            if target := body.get("react-to"):
+                return self._react(target, body)
+            return self._edit(body["edit"], body) if body.get("edit") else []
         message = Message(commit, body, newest)
         message.status = self._share({**dict.fromkeys(self.progress, SENDING), message.author: READ})
         self._messages.appendleft(message)
         self._by_id[commit] = message
-        self._anchor[commit] = commit
         return [Added(message), *self._apply_pending(message, tell=True)]
 
     def add_old(self, body: dict[str, str]) -> Message | None:
         """A commit older than all loaded ones; the message when it is one to show."""
         commit = body["id"]
-        if commit in self._seen:
+        if commit in self:
             return None
-        self._seen.add(commit)
         for member, (fetched, read) in self.progress.items():
             if commit == read:
                 self._reached[member] = READ
             elif commit == fetched:
                 self._reached[member] = max(FETCHED, self._reached.get(member, SENDING))
-        if body["type"] == message_maps.MERGE:
-            return None
-        if target := body.get("react-to"):
-            if not any(edit.get("body", "") == "" for edit in self._pending_edits.pop(commit, ())):
-                self._pending_reactions.setdefault(target, []).append(body)
-            return None
-        if target := body.get("edit"):
-            self._pending_edits.setdefault(target, []).append(body)
+        if is_folded(body):
+            self._folded[commit] = ""
+            if target := body.get("react-to"):
+                if not any(edit.get("body", "") == "" for edit in self._pending_edits.pop(commit, ())):
+                    self._pending_reactions.setdefault(target, []).append(body)
+            elif target := body.get("edit"):
+                self._pending_edits.setdefault(target, []).append(body)
             return None
         message = Message(commit, body)
         reached = {member: self._reached.get(member, SENDING) for member in self.progress}
@@ -172,7 +175,6 @@ class History:
             self._messages[-1].linearized_parent = commit
         self._messages.append(message)
         self._by_id[commit] = message
-        self._anchor[commit] = commit
         self._apply_pending(message, tell=False)
         return message
 
@@ -190,8 +192,8 @@ class History:
         """MEMBER has fetched or read up to COMMIT: the loaded messages whose status thereby rose, newest first."""
         fetched, read = self.progress.get(member, ("", ""))
         self.progress[member] = (fetched, commit) if status == READ else (commit, read)
-        start = self._anchor.get(commit, "")
-        if commit in self._seen:
+        start = self._folded.get(commit, commit)
+        if commit in self:
             self._reached[member] = max(status, self._reached.get(member, SENDING))
         raised = []
         reached = False
@@ -261,15 +263,21 @@ class History:
         return changes if tell else []
 
 
+def is_folded(body: Mapping[str, str]) -> bool:
+    """Whether a commit shows in other messages, or not at all, instead of being one."""
+    return body["type"] == message_maps.MERGE or bool(body.get("react-to") or body.get("edit"))
+
+
 def _apply_edit(message: Message, body: Mapping[str, str], *, keep_reactions: bool = False) -> None:
-    previous = {**message.body, "id": message.version}
-    message.editions = (previous, *message.editions)
-    if message.body.get("type") == message_maps.FILE:
-        message.body["tid"] = body.get("tid", "")
-        if not message.body["tid"]:
-            message.body["fileId"] = ""
+    current = message.body
+    message.editions = ({**current, "id": message.version}, *message.editions)
+    if current["type"] == message_maps.FILE:
+        current["tid"] = body.get("tid", "")
+        if not current["tid"]:
+            current["fileId"] = ""
     else:
-        message.body["body"] = body.get("body", "")
-        if not message.body["body"] and not keep_reactions:
+        current["body"] = body.get("body", "")
+        if not current["body"] and not keep_reactions:
             message.reactions = ()
+    message.body = current
     message.version = body["id"]

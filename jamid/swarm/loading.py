@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Iterator
+import warnings
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Final
 
-from jamid.core.errors import NotFoundError, RemoteError
 from jamid.core.signals import ConversationLoaded, MessagesFound, SwarmLoaded, SwarmMessageUpdated
 from jamid.swarm import message_maps
 from jamid.swarm.history import History, Message
@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 
 _PAGE: Final = 512
 _REGEX_LENGTH: Final = 256
-_ECMASCRIPT = re.compile(r"\(\?<([A-Za-z_]\w*)>")
+_GROUP_NAME = re.compile(r"\(\?<([A-Za-z_]\w*)>")
+_CHARACTER_CLASS = re.compile(r"\[:(\w+):\]")
+_CHARACTER_CLASSES: Final = {
+    "alnum": "A-Za-z0-9", "alpha": "A-Za-z", "blank": r" \t", "d": r"\d", "digit": r"\d", "lower": "a-z", "punct": r"!-/:-@\[-`{-~",
+    "s": r"\s", "space": r"\s", "upper": "A-Z", "w": r"\w", "xdigit": "0-9A-Fa-f",
+}  # fmt: skip
 
 
 class Loader:
@@ -37,7 +42,7 @@ class Loader:
 
         def read(repository: Repository, log: LinearLog) -> list[dict[str, str]]:
             found: list[dict[str, str]] = []
-            for body in _bodies(conversation, repository, log, first):
+            for body in _bodies(conversation, repository, log, first, until or ""):
                 found.append(body)
                 if (until is not None and body["id"] == until) or (until is None and len(found) == count):
                     break
@@ -49,33 +54,28 @@ class Loader:
     # -- the newer generation --
 
     async def load(self, request: int, first: str, count: int, until: str | None = None) -> None:
-        """swarmLoaded: COUNT more messages (0: all) from FIRST on, or down to and including UNTIL, without those already loaded."""
+        """swarmLoaded: COUNT more messages (0: all) from FIRST on, or down to and including UNTIL, without those already loaded.
+
+        Down to UNTIL and further, until all that is replied to is there as well.
+        """
         conversation = self._conversation
         history = conversation.history
         edge = history.oldest
         loaded: list[Message] = []
         wanted_replies: set[str] = set()
-        reached = False
-        position = first
         size = min(_PAGE, count + count // 4 + 14) if count and until is None else _PAGE
-        while not reached:
-            page = await conversation.run_log(functools.partial(_page, conversation, position, size))
-            for body in page:
-                if body["id"] == position and position != first:
-                    continue
-                enough = (count and len(loaded) >= count) if until is None else until in history
-                if enough and not wanted_replies - set(_ids(history)):
-                    reached = True
-                    break
-                message = history.add_old(body)
-                if message is not None:
-                    loaded.append(message)
-                    if reply := body.get("reply-to"):
-                        wanted_replies.add(reply)
-                    wanted_replies.discard(message.id)
-            if len(page) < size:
+        async for body in self._read(first, until or "", size):
+            if until is None:
+                enough = bool(count) and len(loaded) >= count
+            else:
+                enough = until in history and all(reply in history for reply in wanted_replies)
+            if enough:
                 break
-            position = page[-1]["id"]
+            message = history.add_old(body)
+            if message is not None:
+                loaded.append(message)
+                if until is not None and (reply := body.get("reply-to")):
+                    wanted_replies.add(reply)
         if edge is not None and loaded:
             conversation.publish(SwarmMessageUpdated(conversation.home.id, conversation.id, edge.shown()))
         shown = [message.shown() for message in loaded]
@@ -85,81 +85,80 @@ class Loader:
 
     async def count(self, until: str, first: str, author: str) -> int:
         """Messages from FIRST ("" the newest) down to before UNTIL or the first one by AUTHOR; edits and reactions do not count."""
-        conversation = self._conversation
-
-        def counted(repository: Repository, log: LinearLog) -> int:
-            history = History()
-            for body in _bodies(conversation, repository, log, first):
-                if body["id"] == until or (author and body["author"] == author):
-                    break
-                history.add_old(body)
-            return len(history)
-
-        return await conversation.run_log(counted)
+        history = History()
+        async for body in self._read(first, until):
+            if body["id"] == until or (author and body["author"] == author):
+                break
+            history.add_old(body)
+        return len(history)
 
     async def search(
         self, request: int, author: str, last: str, pattern: str, kind: str, after: int, before: int, limit: int, case_sensitive: bool
     ) -> None:
-        """messagesFound with the texts and file names that match; nothing is published when nothing does."""
+        """messagesFound with the texts and file names that match, down to LAST, or everything of another KIND; silent when nothing does."""
         conversation = self._conversation
         expression = compile_pattern(pattern, case_sensitive=case_sensitive)
-
-        def found(repository: Repository, log: LinearLog) -> list[dict[str, str]]:
-            history = History()
-            results: list[dict[str, str]] = []
-            for body in _bodies(conversation, repository, log, last):
-                time = int(body["timestamp"])
-                if after and time < after:
-                    # Dates need not fall along the log, but what lies a day below the bound will not come back.
-                    if time < after - 86_400:
-                        break
-                    continue
-                message = history.add_old(body)
-                if message is None or (before and time > before) or (author and message.author != author):
-                    continue
-                if _matches(message, expression, kind):
-                    results.append(dict(message.body))
-                    if limit and len(results) >= limit:
-                        break
-            return results
-
-        results = await conversation.run_log(found)
+        history = History()
+        results: list[dict[str, str]] = []
+        async for body in self._read():
+            time = int(body["timestamp"])
+            # Dates need not fall along the log, but what lies a day below the bound will not come back.
+            if after and time < after - 86_400:
+                break
+            message = history.add_old(body) if after <= time and not 0 < before < time else None
+            if message is not None and author in ("", message.author) and _matches(shown := message.body, expression, kind):
+                results.append(shown)
+            if (limit and len(results) >= limit) or body["id"] == last:
+                break
         if results:
             conversation.publish(MessagesFound(request, conversation.home.id, conversation.id, results))
+
+    async def _read(self, first: str = "", until: str = "", size: int = _PAGE) -> AsyncIterator[dict[str, str]]:
+        """Maps of the commits from FIRST on, newest first, none if UNTIL is newer; others use the repository between pages of SIZE."""
+        position = first
+        while True:
+            page = await self._conversation.run_log(functools.partial(_page, self._conversation, position, until, size))
+            for body in page:
+                if body["id"] != position or position == first:
+                    yield body
+            if len(page) < size:
+                return
+            position = page[-1]["id"]
 
 
 def compile_pattern(pattern: str, *, case_sensitive: bool) -> re.Pattern[str]:
     """An ECMAScript expression, as near as Python's come; one that is malformed is searched for literally."""
     flags = 0 if case_sensitive else re.IGNORECASE
+    translated = _GROUP_NAME.sub(r"(?P<\1>", pattern[:_REGEX_LENGTH])
+    translated = _CHARACTER_CLASS.sub(lambda match: _CHARACTER_CLASSES.get(match[1], match[0]), translated)
     try:
-        return re.compile(_ECMASCRIPT.sub(r"(?P<\1>", pattern[:_REGEX_LENGTH]), flags)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            return re.compile(translated, flags)
     except (re.error, RecursionError, OverflowError):
         return re.compile(re.escape(pattern[:_REGEX_LENGTH]), flags)
 
 
-def _matches(message: Message, expression: re.Pattern[str], kind: str) -> bool:
-    message_type = message.body.get("type", "")
-    if kind and message_type != kind:
-        return False
-    if message_type in (message_maps.TEXT, message_maps.EDITED):
-        body = message.body.get("body", "")
-        return expression.search(body) is not None if body else not expression.pattern
-    if message_type == message_maps.FILE:
-        return expression.search(message.body.get("displayName", "")) is not None
-    return False
+def _matches(message: Mapping[str, str], expression: re.Pattern[str], kind: str) -> bool:
+    match message["type"]:
+        case message_type if kind not in ("", message_type):
+            return False
+        case message_maps.TEXT | message_maps.EDITED:
+            body = message.get("body", "")
+            return expression.search(body) is not None if body else not expression.pattern
+        case message_maps.FILE:
+            return expression.search(message.get("displayName", "")) is not None
+        case _:
+            return bool(kind)
 
 
-def _ids(history: History) -> Iterator[str]:
-    return (message.id for message in history)
+def _page(conversation: Conversation, first: str, until: str, size: int, repository: Repository, log: LinearLog) -> list[dict[str, str]]:
+    return list(itertools.islice(_bodies(conversation, repository, log, first, until), size))
 
 
-def _page(conversation: Conversation, first: str, size: int, repository: Repository, log: LinearLog) -> list[dict[str, str]]:
-    return list(itertools.islice(_bodies(conversation, repository, log, first), size))
-
-
-def _bodies(conversation: Conversation, repository: Repository, log: LinearLog, first: str) -> Iterator[dict[str, str]]:
-    """Maps of the commits from FIRST on, newest first; those that make no sense are skipped."""
-    if first and not log_has(repository, first):
+def _bodies(conversation: Conversation, repository: Repository, log: LinearLog, first: str, until: str) -> Iterator[dict[str, str]]:
+    """Maps of the commits from FIRST on, newest first, none if UNTIL comes before it; those that make no sense are skipped."""
+    if first and (first not in repository or (until and log.is_above(until, first))):
         return
     previous = None
     for oid in log.since(first):
@@ -172,11 +171,3 @@ def _bodies(conversation: Conversation, repository: Repository, log: LinearLog, 
         body = conversation.body_of(repository, repository.commit(previous), "")
         if body is not None:
             yield body
-
-
-def log_has(repository: Repository, commit: str) -> bool:
-    """Whether COMMIT can be looked for at all; malformed ids cannot."""
-    try:
-        return commit in repository
-    except (NotFoundError, RemoteError):
-        return False

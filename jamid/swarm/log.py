@@ -20,17 +20,7 @@ class LinearLog:
 
     def __iter__(self) -> Iterator[str]:
         yield from reversed(self._fresh)
-        position = 0
-        while True:
-            if position == len(self._known):
-                if self._rest is None:
-                    self._rest = self._repository.log()
-                following = next(self._rest, None)
-                if following is None:
-                    return
-                self._known.append(following)
-            yield self._known[position]
-            position += 1
+        yield from self._from(0)
 
     def appended(self, commit: str) -> None:
         """COMMIT became the head and its only parent was the head before."""
@@ -43,8 +33,28 @@ class LinearLog:
 
     def since(self, commit: str) -> Iterator[str]:
         """From COMMIT on, COMMIT included; "" is the newest. Nothing when it is not in the history."""
+        if commit in self._known:
+            yield from self._from(self._known.index(commit))
+            return
         started = not commit
         for oid in self:
             started = started or oid == commit
             if started:
                 yield oid
+
+    def is_above(self, commit: str, other: str) -> bool:
+        """Whether COMMIT comes before OTHER, newest first."""
+        found = next((oid for oid in self if oid in (commit, other)), other)
+        return found == commit and commit != other
+
+    def _from(self, position: int) -> Iterator[str]:
+        while True:
+            if position == len(self._known):
+                if self._rest is None:
+                    self._rest = self._repository.log()
+                following = next(self._rest, None)
+                if following is None:
+                    return
+                self._known.append(following)
+            yield self._known[position]
+            position += 1

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -24,14 +23,13 @@ _EXTENSION_LENGTH: Final = 8
 
 
 def message_map(commit: Commit, author: str, linearized_parent: str = "") -> dict[str, str] | None:
-    """The flat map of a commit; None when its message is no JSON object."""
+    """The flat map of a commit; None when its message is no JSON object with a type."""
     content = commit.json()
     merge = len(commit.parents) > 1
-    if not content and not merge:
+    if not content.get("type") and not merge:
         return None
-    # Thousands of these may be kept: keys and types are the same few strings in all of them.
-    fields = {sys.intern(key): text for key, value in content.items() if (text := _text(value)) is not None}
-    fields["type"] = MERGE if merge else sys.intern(fields.get("type", ""))
+    fields = {clean_text(key): text for key, value in content.items() if (text := _text(value)) is not None}
+    fields["type"] = MERGE if merge else fields.get("type", "")
     if fields["type"] == FILE:
         fields["fileId"] = file_id(commit.id, fields.get("tid", ""), fields.get("displayName", ""))
     fields["id"] = commit.id

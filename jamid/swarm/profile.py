@@ -20,7 +20,7 @@ def parse_profile(data: bytes) -> dict[str, str]:
         if not separator:
             continue
         name = _FROM_VCARD.get(key) or next((name for prefix, name in _BY_PREFIX if key.startswith(prefix)), None)
-        if name is not None and value:
+        if name is not None:
             infos[name] = clean_text(value)
     return infos
 

@@ -24,6 +24,7 @@ from jamid.swarm.packs import PackedObject, objects_of, write_index, write_pack
 
 MAIN: Final = "refs/heads/main"
 _CACHED_COMMITS: Final = 256
+_OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _WORK_TREE = re.compile(
     r"(admins|members)/[0-9a-f]{40}\.crt|devices/[0-9a-f]{64}\.crt|invited/[0-9a-f]{40}|profile\.vcf|CRLs/[0-9a-f]{40}"
     r"|banned/((members|admins)/[0-9a-f]{40}\.crt|devices/[0-9a-f]{64}\.crt|invited/[0-9a-f]{40})"
@@ -91,10 +92,8 @@ class Repository:
         return int(kind), bytes(data)
 
     def __contains__(self, oid: str) -> bool:
-        try:
-            return oid in self._git.odb
-        except ValueError:
-            return False
+        # Ids come from peers and clients too: the library raises for those that are none.
+        return _OBJECT_ID.fullmatch(oid) is not None and oid in self._git.odb
 
     def write(self, kind: int, data: bytes) -> str:
         try:

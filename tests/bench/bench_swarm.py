@@ -1,5 +1,7 @@
 """Measures conversations between two daemons in the laboratory: request to conversation, a message, a burst, a large file.
 
+Beside each time stands how long the processors worked for either daemon, which other load on the machine does not change.
+
 python -m tests.bench.bench_swarm [ours|real] [ours|real]      needs root and the programs of tests/interop
 """
 
@@ -72,26 +74,48 @@ async def file(one: User, other: User, conversation: str, directory: Path) -> tu
     return offered - began, ended - offered, ended - began
 
 
+class Work:
+    """Processor seconds of the daemons of both hosts since it was asked last."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._pids = [lab.pid(host) for host in ("a", "b")]
+        self._before = self._now()
+
+    def taken(self) -> str:
+        before, self._before = self._before, self._now()
+        return "CPU a {:.2f} b {:.2f} s".format(*(now - then for now, then in zip(self._before, before, strict=True)))
+
+    def _now(self) -> list[float]:
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self._pids]
+        return [(int(each[11]) + int(each[12])) / os.sysconf("SC_CLK_TCK") for each in fields]
+
+
 async def measure(lab: Lab, first: str, second: str) -> None:
     one, other = await users(lab, a=first, b=second)
+    work = Work(lab)
     began = time.monotonic()
     conversation = await befriend(one, other)
-    print(f"request to conversation        {time.monotonic() - began:7.3f} s")
+    print(f"request to conversation        {time.monotonic() - began:7.3f} s; {work.taken()}")
     await asyncio.sleep(1)
     for sender, receiver in ((one, other), (other, one)):
-        taken = await latencies(sender, receiver, conversation)
         names = f"{sender.driver.name} -> {receiver.driver.name}"
-        print(f"message {names:18} median {1000 * statistics.median(taken):6.1f} ms, worst {1000 * max(taken):6.1f} ms")
+        work.taken()
+        taken = await latencies(sender, receiver, conversation)
+        print(
+            f"message {names:18} median {1000 * statistics.median(taken):6.1f} ms, worst {1000 * max(taken):6.1f} ms;"
+            f" {len(taken)}: {work.taken()}"
+        )
         sent, arrived, in_order = await burst(sender, receiver, conversation)
-        print(f"burst   {names:18} taken {sent:.3f} s, arrived {arrived:.3f} s, once and in order: {in_order}")
+        print(f"burst   {names:18} taken {sent:.3f} s, arrived {arrived:.3f} s, once and in order: {in_order}; {work.taken()}")
         await asyncio.sleep(2)
     with tempfile.TemporaryDirectory() as directory:
         for sender, receiver in ((one, other), (other, one)):
             target = Path(directory) / sender.driver.name
             target.mkdir()
+            work.taken()
             offered, fetched, total = await file(sender, receiver, conversation, target)
             names = f"{sender.driver.name} -> {receiver.driver.name}"
-            print(f"{FILE_MIB} MiB {names:18} offered {offered:.2f} s, fetched {fetched:.2f} s, in all {total:.2f} s")
+            print(f"{FILE_MIB} MiB {names:18} offered {offered:.2f} s, fetched {fetched:.2f} s, in all {total:.2f} s; {work.taken()}")
 
 
 def main() -> None:

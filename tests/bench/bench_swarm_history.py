@@ -55,13 +55,13 @@ async def measure(count: int, path: Path) -> None:
     before = memory()
     home = await world.add(1)
 
-    async def loaded(amount: int, first: str = "") -> SwarmLoaded:
+    async def loaded(amount: int, first: str = "") -> None:
         began = time.monotonic()
         request = home.conversations.load(home.id, conversation, first, amount)
         await home.wait(lambda: home.of(SwarmLoaded) and home.of(SwarmLoaded)[-1].id == request)
-        answer: SwarmLoaded = home.of(SwarmLoaded)[-1]
-        print(f"load {amount or 'all':>5} more: {len(answer.messages):6} messages {1000 * (time.monotonic() - began):22.1f} ms")
-        return answer
+        taken = time.monotonic() - began
+        print(f"load {amount or 'all':>5} more: {len(home.of(SwarmLoaded)[-1].messages):6} messages {1000 * taken:22.1f} ms")
+        home.signals.clear()
 
     await loaded(50)
     await loaded(50)
@@ -70,6 +70,7 @@ async def measure(count: int, path: Path) -> None:
     found = home.conversations.search(home.id, conversation, "", "", "message 5.*7", "", 0, 0, 0, False)
     await home.wait(lambda: any(s.id == found and not s.conversation_id for s in home.of(MessagesFound)), 60)
     print(f"{'search all':44} {1000 * (time.monotonic() - began):9.1f} ms")
+    home.signals.clear()
     print(f"memory over idle after a search {memory() - before:10.1f} MiB")
     await loaded(0)
     print(f"memory over idle with all loaded {memory() - before:10.1f} MiB")
