@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 _RESEND_AFTER_MS = 3_600_000
+_NEVER = 2**63
+"""later than any refusal"""
 
 
 class ContactBook:
@@ -205,8 +207,8 @@ class ContactBook:
 
     # -- what peers and own devices send --
 
-    async def receive(self, certificate: Certificate, uri: str, request: TrustRequest, *, fresh: bool = False) -> None:
-        """A trust request or confirmation from a device of URI, whose chain was checked; FRESH when it was surely sent just now."""
+    async def receive(self, certificate: Certificate, uri: str, request: TrustRequest, *, new_since: int = _NEVER) -> None:
+        """A trust request or confirmation from a device of URI, whose chain was checked; a refusal since NEW_SINCE came before it."""
         if self.trust.status_of(certificate) is Status.BANNED or uri == self._account.uri:
             return
         contact = self.contacts.get(uri)
@@ -216,7 +218,7 @@ class ContactBook:
             pending = PendingRequest(
                 certificate.public_key.der, request.conversation_id, self._account.now_ms(), request.payload, request.invited
             )
-            await self._receive_from_stranger(uri, pending, fresh=fresh)
+            await self._receive_from_stranger(uri, pending, new_since=new_since)
 
     async def merge(self, contacts: dict[str, Contact], requests: dict[str, PendingRequest]) -> bool:
         """Takes over what another device of the account knows; whether anything was new."""
@@ -317,8 +319,8 @@ class ContactBook:
         async with self._saving:
             await in_thread(write_atomically, self._account.files.data / "declinedRequests", self.declined.to_bytes())
 
-    async def _receive_from_stranger(self, uri: str, request: PendingRequest, *, fresh: bool = False) -> None:
-        if self.declined.covers(uri, request.conversation_id, request.invited, self._account.now_ms(), fresh=fresh):
+    async def _receive_from_stranger(self, uri: str, request: PendingRequest, *, new_since: int = _NEVER) -> None:
+        if self.declined.covers(uri, request.conversation_id, request.invited, self._account.now_ms(), new_since=new_since):
             return
         stored = sum(len(waiting.payload) for _, waiting in self.pending.items())
         if stored + len(request.payload) > limits.TRUST_REQUEST_STORE_BYTES:

@@ -10,8 +10,10 @@ import msgpack
 from jamid.accounts.receipt import unpack_map
 from jamid.core import limits
 
+_ECHO_MS: Final = 200
+"""17 may put a request twice at once, so what comes so soon after a refusal is still the same one."""
 _PAUSE_MS: Final = 600_000
-"""So long after it was declined a request without a date stays declined, whatever comes."""
+"""So long after it was declined for the second time a request without a date stays declined, whatever comes."""
 _PAUSE_FACTOR: Final = 6
 """Each further time it was declined makes the pause longer: 17 repeats an unanswered request whenever it starts."""
 _LONGEST_MS: Final = 365 * 86_400_000
@@ -28,7 +30,9 @@ class _Declined:
 
     @property
     def pause(self) -> int:
-        pause: int = _PAUSE_MS * _PAUSE_FACTOR ** (min(self.times, 16) - 1)
+        if self.times == 1:
+            return _ECHO_MS
+        pause: int = _PAUSE_MS * _PAUSE_FACTOR ** (min(self.times, 16) - 2)
         return min(_LONGEST_MS, pause)
 
 
@@ -44,17 +48,18 @@ class DeclinedRequests:
         times = before.times + 1 if before is not None else 1
         self._put(uri, conversation_id, _Declined(max(invited, before.invited if before is not None else 0), now, times))
 
-    def covers(self, uri: str, conversation_id: str, invited: int, now: int, *, fresh: bool) -> bool:
+    def covers(self, uri: str, conversation_id: str, invited: int, now: int, *, new_since: int) -> bool:
         """Whether a request is the one that was declined, and not a newer one.
 
-        13 and 17 do not date theirs (INVITED 0): a newer one is told by its coming FRESH, not from what the DHT kept, after a pause.
+        13 and 17 do not date theirs (INVITED 0): it is newer when it was declined in the time NEW_SINCE which it is surely new, and a
+        pause has passed.
         """
         declined = self._declined.get((uri, conversation_id))
         if declined is None:
             return False
         if invited:
             return invited <= declined.invited
-        return not fresh or now - declined.at < declined.pause
+        return declined.at < new_since or now - declined.at < declined.pause
 
     def to_bytes(self) -> bytes:
         packed: bytes = msgpack.packb(

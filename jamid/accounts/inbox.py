@@ -99,12 +99,12 @@ class Inbox:
         request = TrustRequest.from_bytes(value.data)
         certificate, uri = await self._account.peers.authenticate(owner)
         # The DHT delivers what it keeps when we come, and again when nodes come and go.
-        known = owner, value.id
-        fresh = known not in self._requests and self._account.now_ms() - self._started > _KEPT_MS
+        known, now = (owner, value.id), self._account.now_ms()
+        new_since = now if known in self._requests else 0 if now - self._started > _KEPT_MS else self._started
         self._requests[known] = None
         while len(self._requests) > limits.INBOX_REQUESTS_KNOWN:
             del self._requests[next(iter(self._requests))]
-        await self._account.contacts.receive(certificate, uri, request, fresh=fresh)
+        await self._account.contacts.receive(certificate, uri, request, new_since=new_since)
 
     async def _text_message(self, owner: PublicKey, value: Value) -> None:
         await self._account.messages.received_on_dht(owner, value.data)

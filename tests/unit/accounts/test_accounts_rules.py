@@ -100,25 +100,28 @@ class TestRequests:
         declined = DeclinedRequests()
         declined.add(URI, "c" * 40, 70, 100)
         again = DeclinedRequests.from_bytes(declined.to_bytes())
-        assert again.covers(URI, "c" * 40, 70, 200, fresh=True)
-        assert not again.covers(URI, "c" * 40, 71, 200, fresh=False)
-        assert not again.covers(URI, "d" * 40, 1, 200, fresh=False)
+        assert again.covers(URI, "c" * 40, 70, 200, new_since=0)
+        assert not again.covers(URI, "c" * 40, 71, 200, new_since=200)
+        assert not again.covers(URI, "d" * 40, 1, 200, new_since=200)
 
     def test_file_of_declined_requests_that_holds_dates_only(self) -> None:
         declined = DeclinedRequests.from_bytes(msgpack.packb({f"{URI}/{'c' * 40}": 70, "x": ["y"], "z": [1, 2]}))
-        assert declined.covers(URI, "c" * 40, 70, 200, fresh=True)
-        assert not declined.covers(URI, "c" * 40, 71, 200, fresh=True)
+        assert declined.covers(URI, "c" * 40, 70, 200, new_since=0)
+        assert not declined.covers(URI, "c" * 40, 71, 200, new_since=0)
 
     def test_undated_request_is_heard_again_after_ever_longer_pauses(self) -> None:
         declined, minute = DeclinedRequests(), 60_000
-        declined.add(URI, "c" * 40, 0, 0)
-        assert declined.covers(URI, "c" * 40, 0, 9 * minute, fresh=True)
-        assert declined.covers(URI, "c" * 40, 0, 99 * minute, fresh=False)
-        assert not declined.covers(URI, "c" * 40, 0, 11 * minute, fresh=True)
-        declined.add(URI, "c" * 40, 0, 11 * minute)
+        declined.add(URI, "c" * 40, 0, 1)
+        assert declined.covers(URI, "c" * 40, 0, 100, new_since=0)
+        assert not declined.covers(URI, "c" * 40, 0, 2000, new_since=0)
+        assert declined.covers(URI, "c" * 40, 0, 99 * minute, new_since=2)
+        declined.add(URI, "c" * 40, 0, minute)
+        assert declined.covers(URI, "c" * 40, 0, 10 * minute, new_since=0)
+        assert not declined.covers(URI, "c" * 40, 0, 12 * minute, new_since=0)
+        declined.add(URI, "c" * 40, 0, 12 * minute)
         again = DeclinedRequests.from_bytes(declined.to_bytes())
-        assert again.covers(URI, "c" * 40, 0, 70 * minute, fresh=True)
-        assert not again.covers(URI, "c" * 40, 0, 72 * minute, fresh=True)
+        assert again.covers(URI, "c" * 40, 0, 71 * minute, new_since=0)
+        assert not again.covers(URI, "c" * 40, 0, 73 * minute, new_since=0)
 
     def test_request_that_was_repeated_is_declined_as_a_whole(self) -> None:
         requests = PendingRequests()
