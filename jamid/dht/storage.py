@@ -14,13 +14,12 @@ from jamid.core.identifiers import InfoHash
 from jamid.dht.addresses import Address, rate_group
 from jamid.dht.nodes import RemoteNode
 from jamid.dht.query import Query
+from jamid.dht.quota import Quota
 from jamid.dht.timers import Timer, Timers
 from jamid.dht.types import ValueTypes
 from jamid.dht.values import WireValue
 
 LISTENER_LIFETIME: Final = 10 * 60.0
-_EVICT_TO: Final = 0.95
-"""Share of the quota that is left after making room, so that room is not made for every single value."""
 
 
 class Change(enum.Enum):
@@ -82,11 +81,10 @@ class Storage:
         self._expirations: list[tuple[float, InfoHash, int]] = []
         self._timer: Timer | None = None
         self._timer_at = 0.0
-        self._charged: dict[bytes, int] = {}
+        self._quota = Quota(self.find)
         self._listeners_of: dict[RemoteNode, set[tuple[InfoHash, int]]] = {}
         self._listeners = 0
         self._listeners_at: Counter[bytes] = Counter()
-        self._used = 0
         self.bytes = 0
         """payload of others' values"""
         self.values = 0
@@ -157,13 +155,13 @@ class Storage:
             return False
         group = b"" if source is None else rate_group(source.host)
         if old is not None:
-            self._charge(old, -1)
+            self._refund(old)
             self.values -= 1
         stored = shelf.values[value.id] = Stored(value, created, expires, group)
-        self._charge(stored, 1)
+        self._charge(stored)
         self.values += 1
         self._expect(key, stored)
-        if self._used > self._limit:
+        if self._quota.used > self._limit:
             self._make_room()
         self._on_change(key, shelf, Change.ADDED, [value])
         return shelf.values.get(value.id) is stored
@@ -173,11 +171,11 @@ class Storage:
         expires = min(expires, self._timers.now() + self._types.lifetime(value))
         if expires <= self._timers.now() or self.find(key, value.id) is not None:
             return
-        if self._used + value.size + limits.DHT_VALUE_OVERHEAD_BYTES > self._limit:
+        if self._quota.used + value.size + limits.DHT_VALUE_OVERHEAD_BYTES > self._limit:
             return
         stored = Stored(value, created, expires, b"state")
         self._shelves.setdefault(key, Shelf()).values[value.id] = stored
-        self._charge(stored, 1)
+        self._charge(stored)
         self.values += 1
         self._expect(key, stored)
 
@@ -310,7 +308,10 @@ class Storage:
 
     def _expect(self, key: InfoHash, stored: Stored) -> None:
         if stored.expires != float("inf"):
-            heapq.heappush(self._expirations, (stored.expires, key, stored.value.id))
+            expiration = stored.expires, key, stored.value.id
+            heapq.heappush(self._expirations, expiration)
+            if stored.group:
+                self._quota.expect(stored.group, expiration)
             if len(self._expirations) > 2 * self.values + 1024:
                 self._expirations = [(one.expires, at, one.value.id) for at, one in self.items() if one.expires != float("inf")]
                 heapq.heapify(self._expirations)
@@ -337,7 +338,7 @@ class Storage:
         for stored in values:
             if shelf.values.get(stored.value.id) is stored:
                 del shelf.values[stored.value.id]
-                self._charge(stored, -1)
+                self._refund(stored)
                 self.values -= 1
         if values:
             self._on_change(key, shelf, Change.EXPIRED, [stored.value for stored in values])
@@ -347,36 +348,19 @@ class Storage:
         if not shelf.values and not shelf.listeners and self._shelves.get(key) is shelf:
             del self._shelves[key]
 
-    def _charge(self, stored: Stored, sign: int) -> None:
-        """Charges a value to its sender, or gives it back (SIGN -1)."""
-        group = stored.group
-        if not group:
-            return
-        size = sign * (stored.value.size + limits.DHT_VALUE_OVERHEAD_BYTES)
-        self.bytes += sign * stored.value.size
-        self._used += size
-        left = self._charged.get(group, 0) + size
-        if left:
-            self._charged[group] = left
-        else:
-            del self._charged[group]
+    def _charge(self, stored: Stored) -> None:
+        if stored.group:
+            self.bytes += stored.value.size
+            self._quota.charge(stored.group, stored.value.size + limits.DHT_VALUE_OVERHEAD_BYTES)
+
+    def _refund(self, stored: Stored) -> None:
+        if stored.group:
+            self.bytes -= stored.value.size
+            self._quota.refund(stored.group, stored.value.size + limits.DHT_VALUE_OVERHEAD_BYTES)
 
     def _make_room(self) -> None:
-        """Drops the soonest-expiring values of whoever uses the most, until a little more than enough is free."""
+        """Drops the soonest-expiring values of whoever uses the most."""
         self._expire_values(self._timers.now())
-        while self._used > self._limit * _EVICT_TO:
-            if not self._charged:
-                return
-            group = max(self._charged, key=self._charged.__getitem__)
-            others = sorted((size for name, size in self._charged.items() if name != group), reverse=True)
-            floor = others[0] if others else 0
-            theirs = [(stored.expires, key, stored) for key, stored in self.items() if stored.group == group]
-            theirs.sort(key=lambda one: one[0])
-            before = self.values
-            for _, key, stored in theirs:
-                enough = self._used <= self._limit * _EVICT_TO
-                if enough or (self._charged.get(group, 0) < floor and self.values != before):
-                    break
-                self._drop(key, [stored])
-            if self.values == before:
-                return
+        while self._quota.used > self._limit and (place := self._quota.next_to_go()) is not None:
+            key, value_id = place
+            self._drop(key, [self._shelves[key].values[value_id]])

@@ -148,6 +148,35 @@ def test_over_quota_the_greediest_sender_loses_its_soonest_values() -> None:
     assert shop.storage.bytes <= 10_000
 
 
+def test_over_quota_what_lives_longest_stays_however_often_it_was_prolonged() -> None:
+    shop = Shop(limit=10_000)
+    shop.put(WireValue(99, data=bytes(1000)), None, permanent=True)
+    for number in range(1, 8):
+        shop.put(WireValue(number, data=bytes(1000)), PEER)
+        shop.world.run(1)
+    for _ in range(300):
+        shop.put(WireValue(1, data=bytes(1000)), PEER)
+        shop.world.run(1)
+    for number in range(8, 13):
+        shop.put(WireValue(number, data=bytes(1000)), PEER)
+    assert {value.id for value in shop.storage.get(KEY)} == {99, 1, 7, *range(8, 13)}
+
+
+def test_many_small_senders_share_what_one_would_have() -> None:
+    shop = Shop(limit=100_000)
+    senders = [Address(f"10.{number}.0.1", 4222) for number in range(200)]
+    for number in range(2000):
+        shop.put(WireValue(number + 1, data=bytes(100)), senders[number % 200])
+        shop.world.run(0.01)
+    kept = [value.id for value in shop.storage.get(KEY)]
+    assert min(kept) > 1600, "the oldest went"
+    assert len(kept) == 100_000 // 356
+    for number in range(3000, 3300):
+        shop.put(WireValue(number, data=bytes(100)), PEER)
+    theirs = sum(value.id >= 3000 for value in shop.storage.get(KEY))
+    assert theirs <= 4, "who sends the most makes room"
+
+
 def test_empty_values_count_too() -> None:
     shop = Shop(limit=100_000)
     for number in range(1, 1000):
