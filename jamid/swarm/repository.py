@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
@@ -19,11 +19,12 @@ from jamid.core.files import remove_tree
 from jamid.swarm import ancestry
 from jamid.swarm.ancestry import Node
 from jamid.swarm.commits import Commit, parse_commit
-from jamid.swarm.objects import COMMIT, Entry, ObjectSource, Tree, changed_files, read_as
+from jamid.swarm.objects import COMMIT, Entry, Tree, changed_files, read_as
 from jamid.swarm.packs import PackedObject, objects_of, write_index, write_pack
 
 MAIN: Final = "refs/heads/main"
 _CACHED_COMMITS: Final = 256
+_LIBRARY_CACHE_BYTES: Final = 1 << 20
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}")
 _WORK_TREE = re.compile(
     r"(admins|members)/[0-9a-f]{40}\.crt|devices/[0-9a-f]{64}\.crt|invited/[0-9a-f]{40}|profile\.vcf|CRLs/[0-9a-f]{40}"
@@ -45,8 +46,7 @@ class Repository:
     @classmethod
     def create(cls, path: Path) -> Self:
         """An empty repository at PATH; raises LocalError."""
-        import pygit2
-
+        pygit2 = _library()
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             return cls(path, pygit2.init_repository(str(path), initial_head="main"))
@@ -56,8 +56,7 @@ class Repository:
     @classmethod
     def open(cls, path: Path) -> Self:
         """The repository at PATH; raises NotFoundError when there is none that can be read."""
-        import pygit2
-
+        pygit2 = _library()
         try:
             return cls(path, pygit2.Repository(str(path)))
         except (KeyError, ValueError, pygit2.GitError) as error:
@@ -283,6 +282,9 @@ class Repository:
             raise LocalError(f"cannot write {target}: {error.strerror}") from error
 
 
-def tree_paths(objects: ObjectSource, tree: str) -> Mapping[str, Entry]:
-    """All files of a tree by path."""
-    return dict(Tree(objects, tree).walk())
+def _library() -> Any:
+    import pygit2
+
+    # By itself it keeps up to 256 MiB of what was read; each commit is read once, and the few that matter we keep ourselves.
+    pygit2.settings.cache_max_size(_LIBRARY_CACHE_BYTES)
+    return pygit2
