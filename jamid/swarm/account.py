@@ -352,7 +352,7 @@ class AccountConversations:
             request = self.requests.get(message.conversation)
             if own and info is None:
                 await self.join(message.conversation, [uri], mode=INVITES_ONLY, device=message.device)
-            elif not own and (request is None or not request.declined):
+            elif not own and (request is None or not request.declined) and not self.is_over(message.conversation, uri):
                 await self.home.send(uri, instant.ASK_INVITATION, message.conversation, only_connected=True)
             return
         if not conversation.is_here:
@@ -370,6 +370,11 @@ class AccountConversations:
             self.notifier.has(conversation, device, message.commit)
         else:
             self.puller.pull(conversation, message.device, message.commit)
+
+    def is_over(self, conversation_id: str, uri: str) -> bool:
+        """Whether it was our one-to-one conversation with URI, who is no contact any more: the way back is a contact request."""
+        info = self.infos.get(conversation_id)
+        return info is not None and info.is_removed and info.mode == ONE_TO_ONE and not self.home.is_contact(uri)
 
     async def _receipt(self, uri: str, device: str, message: instant.Receipt) -> None:
         conversation = self.find(message.conversation)

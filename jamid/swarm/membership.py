@@ -99,6 +99,8 @@ class Membership:
         home = account.home
         if home.is_banned(uri) or uri == home.uri or account.find(message.conversation) is not None:
             return
+        if account.is_over(message.conversation, uri):
+            return
         mode = message.metadatas.get("mode", "0")
         if mode == "0" and home.is_contact(uri) and not await self._is_alive(home.contact_conversation(uri), uri):
             await account.join(message.conversation, [uri], mode=ONE_TO_ONE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from swarm_world import world
 
 from jamid.core import limits
 from jamid.core.signals import ConversationRequestDeclined
+from jamid.swarm import instant
 from jamid.swarm.records import ConversationRequest
 
 SENDER, CONVERSATION = "1" * 40, "c" * 40
@@ -31,6 +33,23 @@ async def test_contacts_hear_of_a_request_that_another_device_declined(tmp_path:
         await account.requests.merge(told(now), {})
         assert home.declined_elsewhere == [(SENDER, CONVERSATION, now)]
         assert account.requests.pending() == []
+
+
+async def test_a_removed_contact_does_not_come_back_through_the_old_conversation(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        one, other = await w.add(1), await w.add(2)
+        conversation = await w.befriend(one, other)
+        account = one.conversations.account(one.id)
+        assert account is not None
+        del one.contacts[other.uri]
+        await account.forget_contact(other.uri, conversation)
+        before = len(w.messages)
+        notification = {"commit": other.head(conversation), "deviceId": other.device_id, "id": conversation}
+        await account.received(other.uri, other.device_id, {instant.NOTIFICATION: json.dumps(notification)})
+        await account.received(other.uri, other.device_id, {instant.INVITATION: instant.write_invitation(conversation, {"mode": "0"})})
+        assert instant.ASK_INVITATION not in [mime for _, _, mime, _ in w.messages[before:]]
+        assert account.requests.pending() == []
+        assert conversation not in one.conversations.get_conversations(one.id)
 
 
 async def test_contacts_do_not_hear_of_declined_groups(tmp_path: Path) -> None:
