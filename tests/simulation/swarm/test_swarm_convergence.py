@@ -1,4 +1,4 @@
-"""Replicas that write, part and meet in any order come to the same history: nothing lost, nothing doubled (random schedules)."""
+"""Replicas that write, part, meet and set their clocks in any order come to the same history: nothing lost, nothing doubled."""
 
 from __future__ import annotations
 
@@ -36,7 +36,8 @@ class Replica:
 
     def __init__(self, number: int, path: Path, clock: Clock) -> None:
         me = identity(number)
-        self.author = Author(me, me.account_uri, me.device_id, lambda: f"user {number}", lambda: clock.now)
+        self.clock_is_off = 0
+        self.author = Author(me, me.account_uri, me.device_id, lambda: f"user {number}", lambda: clock.now + self.clock_is_off)
         self.repository = Repository.create(path / str(number))
         self.announced: list[str] = []
 
@@ -74,6 +75,7 @@ steps = st.lists(
         st.tuples(st.just("pull"), st.integers(0, REPLICAS - 1), st.integers(0, REPLICAS - 1)),
         st.tuples(st.just("profile"), st.just(0), st.just(0)),
         st.tuples(st.just("tick"), st.integers(0, 3), st.just(0)),
+        st.tuples(st.just("jump"), st.integers(0, REPLICAS - 1), st.sampled_from((-3600, 3600, 86400, 0))),
         st.tuples(st.just("invite"), st.integers(0, REPLICAS - 1), st.integers(7, 8)),
     ),
     max_size=30,
@@ -99,6 +101,8 @@ def test_replicas_converge_whatever_happens(schedule: list[tuple[str, int, int]]
                 uri = identity(other).account_uri
                 if f"invited/{uri}" not in replica.repository.tree():
                     authoring.commit(replica.repository, replica.author, *authoring.invitation(uri))
+            elif what == "jump":
+                replica.clock_is_off = other
             elif what == "pull" and who != other:
                 replica.pull(replicas[other], conversation)
             elif what == "tick":
