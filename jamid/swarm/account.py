@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from jamid.core.clock import Clock
 from jamid.core.errors import JamidError, NotFoundError, RemoteError
+from jamid.core.generations import Generation
 from jamid.core.signals import ConversationReady, ConversationRemoved
 from jamid.core.tasks import Tasks, in_thread
 from jamid.swarm import authoring, generations, instant
@@ -19,6 +20,7 @@ from jamid.swarm.cloning import Cloner
 from jamid.swarm.commits import Commit
 from jamid.swarm.composing import ComposingPeers
 from jamid.swarm.conversation import Conversation
+from jamid.swarm.crossing import Crossings
 from jamid.swarm.fetching import GitChannels
 from jamid.swarm.members import ADMIN, BANNED, INVITED, LEFT, MEMBER
 from jamid.swarm.membership import Membership
@@ -59,15 +61,18 @@ class AccountConversations:
         self._conversations: dict[str, Conversation] = {}
         self.channels = GitChannels(home)
         self.notifier = Notifier(home, self.tasks)
-        self.puller = Puller(self.channels, self.tasks, self._pulled)
+        self.crossings = Crossings()
+        self.puller = Puller(self.channels, self.tasks, self._pulled, self._crosses)
         self.cloner = Cloner(home, self.channels, self.tasks, self._cloned)
-        self.server = GitServer(home.device_id, self.find_served, self._fetched, self.notifier.busy, self.tasks)
+        self.server = GitServer(home.device_id, self.find_served, self._head_for, self._fetched, self.notifier.busy, self.tasks)
         self.membership = Membership(self)
         self.composing = ComposingPeers(home, publish)
         self.transfers = Transfers(self)
         self.profiles = Profiles(self)
         self.routing = Routing(self)
         self.syncing = Syncing(self)
+        self._older: set[str] = set()
+        """accounts of whose devices one was of 13.7"""
         self._creating = asyncio.Lock()
         self._created = 0, 0
         """when the last conversation was created, and the second it was given"""
@@ -257,13 +262,24 @@ class AccountConversations:
         self.notifier.has(conversation, device, head)
         if not commits:
             return
+        if conversation.facts is not None:
+            self.crossings.learn(conversation.id, commits, conversation.facts.roles)
         self.notifier.changed(conversation)
         self._look_again(conversation, device)
         if any(commit.message.startswith(b'{"action"') for commit in commits):
             self.tasks.spawn(self.membership.changed(conversation), "members")
 
+    def _crosses(self, conversation: Conversation, peer: PeerDevice) -> bool:
+        """Whether what comes from PEER may be more than members' devices of 13.7 can judge."""
+        older = (conversation.role(uri) for uri in self._older)
+        return peer.generation is not Generation.G13 and any(role in (ADMIN, MEMBER) for role in older)
+
+    def _head_for(self, conversation: Conversation, peer: PeerDevice) -> str:
+        return self.crossings.next_step(conversation.id, peer)
+
     def _fetched(self, conversation: Conversation, peer: PeerDevice, commit: str) -> None:
         """A device of a member has everything up to COMMIT."""
+        self.crossings.fetched(conversation.id, peer.device_id, commit)
         self.notifier.fetched(conversation, peer, commit)
         self._look_again(conversation, peer.device_id)
         conversation.statuses.fetched(peer.account_uri, commit)
@@ -281,6 +297,8 @@ class AccountConversations:
 
     def connected(self, peer: PeerDevice) -> None:
         """A connection with a device stands: whatever either side missed is made up for."""
+        if peer.generation is Generation.G13:
+            self._older.add(peer.account_uri)
         self.cloner.peer_seen(peer.account_uri)
         self.tasks.spawn(self._catch_up(peer), "catch up")
 
@@ -429,6 +447,7 @@ class AccountConversations:
         if info is None or not info.is_removed or info.erased:
             return
         self.notifier.forget(conversation_id)
+        self.crossings.forget(conversation_id)
         self.server.drop_conversation(conversation_id)
         if conversation is not None:
             await conversation.forget()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time as system_time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from jamid.core.errors import LocalError, RemoteError
@@ -63,6 +63,18 @@ def commit(repository: Repository, author: Author, content: Mapping[str, Any], c
     wanted: Changes = {**_own_files(tree, author), **changes}
     oid = edit_tree(repository, tree.oid, wanted) if wanted else tree.oid
     return _write(repository, author, oid, (head,), write_message(content))
+
+
+def beside(repository: Repository, author: Author, after: int) -> Commit:
+    """A commit dated later than AFTER that changes nothing and that no client shows: our head merged with its own parent."""
+    ours = repository.require_head()
+    dated = replace(author, now=lambda: max(author.now(), after + 1))
+    return _write(repository, dated, repository.tree_of(ours), (ours, *repository.commit(ours).parents[:1]), merge_message(ours))
+
+
+def is_beside(commit: Commit) -> bool:
+    """Whether somebody of ours made COMMIT with `beside`: real merges name their second parent."""
+    return len(commit.parents) == 2 and commit.message == merge_message(commit.parents[0])
 
 
 def merge(repository: Repository, author: Author, theirs: str) -> Commit:

@@ -272,13 +272,13 @@ class Conversation:
 
     # -- commits of others --
 
-    async def integrate(self, pack: bytes, theirs: str, device: str) -> list[Commit]:
-        """Takes what DEVICE sent into the history and tells clients; the new commits, oldest first.
+    async def integrate(self, pack: bytes, theirs: str, device: str, *, crossing: bool = False) -> list[Commit]:
+        """Takes what DEVICE sent into the history (CROSSING as in `receiving`) and tells clients; the new commits, oldest first.
 
         Clients are told when a commit breaks a rule; RemoteError when nothing else came: nothing has changed then.
         """
         try:
-            received, batch = await self.run(self._integrate_here, pack, theirs)
+            received, batch = await self.run(self._integrate_here, pack, theirs, crossing)
         except RuleError as error:
             self._tell_refusal(error, device)
             raise
@@ -296,9 +296,9 @@ class Conversation:
         _log.warning("%r %s; it and what device %s sent on top of it is left aside", self, error, device[:16])
         self.publish(OnConversationError(self.home.id, self.id, VALIDATION_ERROR, error.verdict))
 
-    def _integrate_here(self, repository: Repository, pack: bytes, theirs: str) -> tuple[Received, Batch]:
+    def _integrate_here(self, repository: Repository, pack: bytes, theirs: str, crossing: bool) -> tuple[Received, Batch]:
         before = repository.head()
-        received = integrate(repository, self.id, pack, theirs, self.author)
+        received = integrate(repository, self.id, pack, theirs, self.author, crossing=crossing)
         commits = list(received.commits)
         straight = not received.merged and all(
             commit.parents == (older,) for commit, older in zip(commits, [before, *(each.id for each in commits)], strict=False)

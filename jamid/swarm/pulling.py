@@ -17,6 +17,7 @@ from jamid.swarm.fetching import GitChannels, fetch, known_commits
 if TYPE_CHECKING:
     from jamid.core.tasks import Tasks
     from jamid.swarm.conversation import Conversation
+    from jamid.swarm.seams import PeerDevice
 
 _log = logging.getLogger(__name__)
 
@@ -36,10 +37,11 @@ Pulled = Callable[["Conversation", str, str, list[Commit]], None]
 class Puller:
     """Fetches into conversations that are here."""
 
-    def __init__(self, channels: GitChannels, tasks: Tasks, pulled: Pulled) -> None:
+    def __init__(self, channels: GitChannels, tasks: Tasks, pulled: Pulled, crosses: Callable[[Conversation, PeerDevice], bool]) -> None:
         self._channels = channels
         self._tasks = tasks
         self._pulled = pulled
+        self._crosses = crosses
         self._running: dict[tuple[str, str], str | None] = {}
         """(conversation, device) -> the newest commit asked for meanwhile"""
         self._wanted: dict[tuple[str, str], asyncio.Event] = {}
@@ -136,7 +138,9 @@ class Puller:
                     raise
                 fresh = True
                 self._channels.drop(device, conversation.id)
-        commits = await conversation.integrate(pack, head, device) if pack is not None else []
+        commits = []
+        if pack is not None:
+            commits = await conversation.integrate(pack, head, device, crossing=self._crosses(conversation, channel.peer))
         if any(len(commit.parents) > 1 and commit.device == conversation.author.device for commit in commits):
             self._merged_at[conversation.id] = asyncio.get_running_loop().time()
         if commits:

@@ -14,7 +14,7 @@ from jamid.core.errors import RemoteError
 from jamid.swarm import ancestry, authoring
 from jamid.swarm.ancestry import Node
 from jamid.swarm.commits import Commit, parse_commit
-from jamid.swarm.objects import BLOB, COMMIT, Overlay, changed_files, read_as
+from jamid.swarm.objects import BLOB, COMMIT, Overlay, Tree, changed_files, read_as
 from jamid.swarm.packs import objects_of, read_pack
 from jamid.swarm.repository import Repository
 from jamid.swarm.rules import Checker, RuleError
@@ -39,11 +39,14 @@ def integrate(
     theirs: str,
     author: authoring.Author | None,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    crossing: bool = False,
 ) -> Received:
     """Takes the branch THEIRS out of PACK into the conversation.
 
     Raises RemoteError when nothing in it can be kept; the repository is then as before. AUTHOR None means a clone: there is nothing to
-    merge with, and it is good as a whole or not at all. PROGRESS is told how many of how many commits are checked.
+    merge with, and it is good as a whole or not at all. PROGRESS is told how many of how many commits are checked. CROSSING
+    asks for a commit beside those of a new device (see `crossing`).
     """
     objects = read_pack(pack, repository) if pack else []
     overlay = Overlay(repository, {item.oid: (item.kind, item.data) for item in objects})
@@ -76,8 +79,12 @@ def integrate(
             repository.write(*overlay.read(oid))
         inner = {parent for each in good for parent in each.parents}
         tips = [each.id for each in good if each.id not in inner]
+    beside = []
+    crossing = crossing and not any(authoring.is_beside(each) for each in good)
+    if crossing and author is not None and any(_is_newcomers(overlay, each, commit) for each in good):
+        beside = [authoring.beside(repository, author, max(each.time for each in good))]
     merges = [merge for tip in tips if (merge := _join(repository, author, tip)) is not None]
-    return Received((*good, *merges), bool(merges), refused)
+    return Received((*good, *beside, *merges), bool(merges), refused)
 
 
 def _judge(
@@ -117,6 +124,12 @@ def _join(repository: Repository, author: authoring.Author | None, tip: str) -> 
     if author is None:
         raise RemoteError("what was fetched does not continue the conversation")
     return authoring.merge(repository, author, tip)
+
+
+def _is_newcomers(overlay: Overlay, candidate: Commit, commit: Callable[[str], Commit]) -> bool:
+    """Whether the commit brings its own device into the conversation."""
+    path = f"devices/{candidate.device}.crt"
+    return path in Tree(overlay, candidate.tree) and any(path not in Tree(overlay, commit(oid).tree) for oid in candidate.parents[:1])
 
 
 def _check_complete(overlay: Overlay, candidate: Commit, commit: Callable[[str], Commit]) -> None:

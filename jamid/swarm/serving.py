@@ -30,12 +30,14 @@ class GitServer:
         self,
         device: str,
         find: Callable[[str], Conversation | None],
+        head_for: Callable[[Conversation, PeerDevice], str],
         fetched: Callable[[Conversation, PeerDevice, str], None],
         busy: Callable[[Conversation, str, bool], None],
         tasks: Tasks,
     ) -> None:
         self._device = device
         self._find = find
+        self._head_for = head_for
         self._fetched = fetched
         self._busy = busy
         self._tasks = tasks
@@ -82,12 +84,15 @@ class GitServer:
         try:
             await conversation.load()
             machine = UploadPack()
+            head = ""
             while data := await channel.read():
                 for request in machine.feed(data):
                     if not self._may_fetch(conversation, peer):
                         _log.info("%r device %s may not fetch", conversation, peer.device_id[:16])
                         return
-                    await self._answer(channel, conversation, request)
+                    if isinstance(request, Advertise):
+                        head = self._head_for(conversation, peer) or await conversation.run(Repository.require_head)
+                    await self._answer(channel, conversation, request, head)
         except RemoteError as error:
             _log.warning("%r device %s: %s; its fetch is ended", conversation, peer.device_id[:16], error)
         except JamidError as error:
@@ -102,11 +107,10 @@ class GitServer:
     def _may_fetch(self, conversation: Conversation, peer: PeerDevice) -> bool:
         return conversation.serves(peer.account_uri, peer.device_id)
 
-    async def _answer(self, channel: ByteChannel, conversation: Conversation, request: Request) -> None:
+    async def _answer(self, channel: ByteChannel, conversation: Conversation, request: Request, head: str) -> None:
         match request:
             case Advertise():
                 self._busy(conversation, channel.peer.device_id, True)
-                head = await conversation.run(Repository.require_head)
                 await channel.write(upload_pack.advertisement(head))
             case Negotiate(haves):
                 common = await conversation.run(_first_known, haves)
@@ -117,9 +121,7 @@ class GitServer:
                 self._fetched(conversation, channel.peer, want)
             case UpToDate():
                 self._busy(conversation, channel.peer.device_id, False)
-                facts = conversation.facts
-                if facts is not None:
-                    self._fetched(conversation, channel.peer, facts.head)
+                self._fetched(conversation, channel.peer, head)
 
     async def _send_pack(self, channel: ByteChannel, conversation: Conversation, want: str, haves: tuple[str, ...]) -> None:
         common, pieces = await conversation.run(_begin_pack, want, haves)

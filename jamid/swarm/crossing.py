@@ -1,0 +1,72 @@
+"""Getting devices of 13.7 over commits that they cannot judge, those of devices that only speak to 17.
+
+13.7 knows the account of a device from a connection or from its own checked-out files, and goes no further where it does not: it takes
+nothing more of that conversation. But it looks only at what comes before its own head in the order of time. So whoever brings such a commit
+of a newcomer first makes a crossing: a commit beside it that changes nothing and is dated after it, and the merge of the two. Devices of
+13.7 are given the one, then the other, and from then on have the newcomer's certificate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from jamid.core.generations import Generation
+from jamid.swarm.authoring import is_beside
+from jamid.swarm.members import ADMIN, MEMBER
+
+if TYPE_CHECKING:
+    from jamid.swarm.commits import Commit
+    from jamid.swarm.seams import PeerDevice
+
+_KEPT: Final = 16
+"""Crossings of one conversation that are remembered; who is further behind waits until its user writes."""
+
+
+@dataclass(slots=True)
+class _Crossing:
+    """A pair of commits that must be fetched one after the other."""
+
+    steps: tuple[str, str]
+    accounts: frozenset[str]
+    """who was a member before"""
+    progress: dict[str, int] = field(default_factory=dict)
+    """device -> steps that it has"""
+
+
+class Crossings:
+    """The crossings of all conversations of an account that were met since it was loaded."""
+
+    def __init__(self) -> None:
+        self._crossings: dict[str, list[_Crossing]] = {}
+
+    def learn(self, conversation: str, commits: Iterable[Commit], roles: Mapping[str, str]) -> None:
+        """Finds crossings among new COMMITS, ours or others'; ROLES are those after them."""
+        known = {commit.id: commit for commit in commits}
+        for commit in known.values():
+            beside = known.get(commit.parents[0]) if len(commit.parents) == 2 else None
+            if beside is not None and is_beside(beside):
+                newcomers = {each.json().get("uri") for each in known.values() if len(each.parents) == 1}
+                accounts = frozenset(uri for uri, role in roles.items() if role in (ADMIN, MEMBER) and uri not in newcomers)
+                crossings = self._crossings.setdefault(conversation, [])
+                crossings.append(_Crossing((beside.id, commit.id), accounts))
+                del crossings[:-_KEPT]
+
+    def next_step(self, conversation: str, peer: PeerDevice) -> str:
+        """The commit that PEER has to take before anything newer, "" for the newest."""
+        if peer.generation is Generation.G13:
+            for crossing in self._crossings.get(conversation, ()):
+                done = crossing.progress.get(peer.device_id, 0)
+                if peer.account_uri in crossing.accounts and done < len(crossing.steps):
+                    return crossing.steps[done]
+        return ""
+
+    def fetched(self, conversation: str, device: str, commit: str) -> None:
+        """DEVICE has COMMIT."""
+        for crossing in self._crossings.get(conversation, ()):
+            if commit in crossing.steps:
+                crossing.progress[device] = max(crossing.progress.get(device, 0), crossing.steps.index(commit) + 1)
+
+    def forget(self, conversation: str) -> None:
+        self._crossings.pop(conversation, None)
