@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import itertools
 import logging
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from jamid.accounts.receipt import unpack_map
 from jamid.core import limits
 from jamid.core.errors import LocalError
 from jamid.core.identifiers import InfoHash
-from jamid.core.tasks import Tasks
+from jamid.core.tasks import Tasks, in_thread
 from jamid.crypto.keys import PublicKey
 from jamid.dht.proxy_server import ProxyServer
 from jamid.dht.service import Dht, Status, new_value_id
@@ -70,6 +71,8 @@ class Session:
     async def start(self) -> None:
         """Joins the DHT and begins to listen; states and announcements follow by themselves."""
         account = self._account
+        if account.environment.connect is not None:
+            await in_thread(importlib.import_module, "jamid.accounts.connecting")  # 60 ms, the first time
         try:
             await self._lease.start()
         except LocalError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import time
@@ -45,11 +46,14 @@ async def serve(options: Options, environment: Mapping[str, str]) -> int:
     _end_on_signals(request)
     background.spawn(notifier.watch(), "watchdog")
     daemon = Daemon(options, request_stop=request)
+    gc.disable()  # nothing of what a start makes is garbage
     starting, stopping = asyncio.ensure_future(daemon.start()), asyncio.ensure_future(request.wait())
     try:
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
+            gc.freeze()  # looking through all that again and again would hold up the loop for 30 ms and more
+            gc.enable()
             _log.info("started in %.2f s, %s", time.monotonic() - began, daemon.status())
             notifier.ready(daemon.status())
             _show_status(daemon, notifier)
@@ -58,6 +62,7 @@ async def serve(options: Options, environment: Mapping[str, str]) -> int:
         notifier.stopping()
         return code
     finally:
+        gc.enable()
         for task in (starting, stopping):
             task.cancel()
         await asyncio.wait({starting, stopping})
