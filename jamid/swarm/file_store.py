@@ -5,25 +5,46 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from jamid.swarm.store import Store
+
 _BLOCK: Final = 1 << 20
+_HASHED_AT_ONCE: Final = 16 << 20
+"""So that a large file does not keep a thread to itself."""
 
 
-def digest_of(path: Path) -> tuple[int, str]:
-    """Size and SHA3-512 of a regular file; raises OSError."""
+@dataclass(frozen=True, slots=True)
+class Digest:
+    """What a file held when it was hashed."""
+
+    size: int
+    changed_ns: int
+    """its time of change before it was read"""
+    sha3: str
+
+
+def digest_of(path: Path) -> Digest:
+    """Hashes a regular file; raises OSError."""
     if not path.is_file():
         raise FileNotFoundError(2, "it is no file", str(path))
     digest = hashlib.sha3_512()
     size = 0
     with path.open("rb", buffering=0) as file:
+        changed = os.fstat(file.fileno()).st_mtime_ns
         buffer = bytearray(_BLOCK)
         view = memoryview(buffer)
         while count := file.readinto(buffer):
             digest.update(view[:count])
             size += count
-    return size, digest.hexdigest()
+    return Digest(size, changed, digest.hexdigest())
+
+
+def file_place(store: Store, conversation: str, file_id: str) -> Path:
+    """Where the file of a conversation is kept unless somebody chose another place."""
+    return store.conversation_data(conversation) / (local_name(file_id) or "invalid")
 
 
 def local_name(file_id: str) -> str:
@@ -55,39 +76,47 @@ def link_file(source: Path, link: Path, *, symbolic: bool = False) -> None:
 
 
 class Incoming:
-    """A download: what is there already counts, the rest is appended."""
+    """A download: what is there already counts, the rest is appended.
 
-    def __init__(self, path: Path, total: int) -> None:
+    Hashing follows what is written, through the file, so that the network need not wait for it.
+    """
+
+    def __init__(self, path: Path, total: int, *, may_continue: bool = False) -> None:
+        """MAY_CONTINUE: a shorter file at PATH itself is the beginning of this one; raises OSError."""
         self._path = path
         self._partial = partial_path(path)
         self._total = total
         self._digest = hashlib.sha3_512()
-        self.size = 0
+        self._hashed = 0
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if path.is_file() and not self._partial.exists() and 0 < path.stat().st_size < total:
+        if may_continue and path.is_file() and not self._partial.exists() and 0 < path.stat().st_size < total:
             # The older daemon lets downloads grow in their final place.
             os.rename(path, self._partial)
         self._file = self._partial.open("a+b", buffering=0)
-        self._file.seek(0)
-        while block := self._file.read(_BLOCK):
-            self._digest.update(block)
-            self.size += len(block)
+        self.size = os.fstat(self._file.fileno()).st_size
         if self.size > total:
             self._file.truncate(0)
-            self._digest = hashlib.sha3_512()
             self.size = 0
 
     def write(self, parts: Iterable[bytes]) -> None:
         """Appends PARTS; what exceeds the announced size is not written. Raises OSError."""
         for part in parts:
             data = memoryview(part)[: max(0, self._total - self.size)]
-            self._digest.update(data)
             while data:
                 written = self._file.write(data)
                 self.size += written
                 data = data[written:]
 
+    def hash_more(self, limit: int = _HASHED_AT_ONCE) -> None:
+        """Hashes what is written and not yet hashed, LIMIT bytes at most. Raises OSError."""
+        end = min(self.size, self._hashed + limit)
+        while self._hashed < end and (block := os.pread(self._file.fileno(), min(_BLOCK, end - self._hashed), self._hashed)):
+            self._digest.update(block)
+            self._hashed += len(block)
+
     def digest(self) -> str:
+        """Of everything. Raises OSError."""
+        self.hash_more(self.size)
         return self._digest.hexdigest()
 
     def complete(self) -> Path:
@@ -96,11 +125,12 @@ class Incoming:
         os.replace(self._partial, self._path)
         return self._path
 
-    def abandon(self) -> None:
-        """Closes it; what came stays, to be resumed."""
-        self._file.close()
-        if not self.size:
-            self._partial.unlink(missing_ok=True)
+    def close(self) -> None:
+        """What came stays, to be resumed. Nothing happens the second time."""
+        if not self._file.closed:
+            self._file.close()
+            if not self.size:
+                self._partial.unlink(missing_ok=True)
 
     def delete(self) -> None:
         """Closes and deletes it."""

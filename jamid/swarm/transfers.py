@@ -1,4 +1,4 @@
-"""Files of conversations: offered by a commit, fetched over `data-transfer://` channels, resumed, checked (protocol: swarm, section 13)."""
+"""Files of conversations: offered by a commit, served over `data-transfer://` channels, asked for (protocol: swarm, section 13)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from jamid.core import limits
-from jamid.core.errors import JamidError, LocalError, RemoteError
+from jamid.core.errors import JamidError, LocalError
 from jamid.core.identifiers import new_53_bit_id
 from jamid.core.signals import DataTransferEvent
 from jamid.core.tasks import in_thread
 from jamid.swarm import message_maps
-from jamid.swarm.file_store import Incoming, digest_of, link_file, local_name, partial_path
+from jamid.swarm.downloads import FINISHED, Downloads
+from jamid.swarm.file_store import Digest, digest_of, file_place, link_file, local_name
 from jamid.swarm.members import ADMIN, MEMBER
 from jamid.swarm.records import WaitingFile
 from jamid.swarm.repository import Repository
@@ -28,13 +29,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+INVALID: Final = 0
 CREATED: Final = 1
-ONGOING: Final = 5
-FINISHED: Final = 6
-CLOSED_BY_HOST: Final = 7
-CLOSED_BY_PEER: Final = 8
-INVALID_PATH: Final = 9
-UNJOINABLE: Final = 10
 
 OK: Final = 0
 UNKNOWN: Final = 1
@@ -42,12 +38,10 @@ IO_ERROR: Final = 2
 INVALID_ARGUMENT: Final = 3
 
 _NAME = re.compile(r"data-transfer://([0-9a-f]{40})/([0-9a-f]{64})/([^?]+)(?:\?(.*))?", re.DOTALL)
-_FILE_ID = re.compile(r"([0-9a-f]{40})_(\d{1,20})(\..{1,7})?", re.DOTALL)
-_PIECE: Final = 65535
+_FILE_ID = re.compile(r"([0-9a-f]{40})_\d{1,20}(\..{1,7})?", re.DOTALL)
+_PIECE: Final = 65529
+"""With the header of its frame it fills four TLS records."""
 _READ: Final = 1 << 20
-_SILENCE_SECONDS: Final = 60.0
-_ATTEMPTS: Final = (0.0, 0.5, 2.0, 10.0)
-"""Pauses before each attempt to find a device that has a file: the real daemon offers its own a moment before it can serve them."""
 
 
 class Transfers:
@@ -55,17 +49,14 @@ class Transfers:
 
     def __init__(self, account: AccountConversations) -> None:
         self._account = account
-        self._downloads: dict[tuple[str, str], asyncio.Task[None]] = {}
-        self._progress: dict[tuple[str, str], int] = {}
-        self._verified: dict[Path, tuple[int, int, str]] = {}
-        """path -> size, time of change and digest of what was checked"""
-        self._noting = asyncio.Lock()
+        self._verified: dict[Path, Digest] = {}
+        """what was checked at each path"""
+        self._downloads = Downloads(account, self._arrived)
         self._served = 0
         self._serving: dict[tuple[str, str], set[ByteChannel]] = {}
 
     async def close(self) -> None:
-        for task in tuple(self._downloads.values()):
-            task.cancel()
+        await self._downloads.close()
 
     # -- offering --
 
@@ -73,42 +64,46 @@ class Transfers:
         """Commits a file message; raises LocalError when there is no such file."""
         account = self._account
         try:
-            size, digest = await in_thread(digest_of, path)
+            digest = await in_thread(digest_of, path)
         except OSError as error:
             raise LocalError(f"{path} cannot be sent: {error.strerror}") from error
         shown = message_maps.clean_text(name or path.name)
         tid = new_53_bit_id()
-        content = message_maps.file_offer(shown, size, digest, tid, reply_to)
+        content = message_maps.file_offer(shown, digest.size, digest.sha3, tid, reply_to)
 
         def linked(commit: Commit) -> None:
             file_id = message_maps.file_id(commit.id, str(tid), shown)
             target = self._path(conversation, file_id)
             try:
                 link_file(path, target)
-                stat = target.stat()
-                self._verified[target] = (stat.st_size, stat.st_mtime_ns, digest)
+                self._verified[target] = digest
             except OSError as error:
                 _log.error("%r %s cannot be kept for the others: %s", conversation, path, error.strerror)
             account.publish(DataTransferEvent(account.home.id, conversation.id, commit.id, str(path), CREATED))
 
-        await conversation.post(lambda _repository: (content, {}), before=linked)
+        if await conversation.post(lambda _repository: (content, {}), before=linked) is None:
+            account.publish(DataTransferEvent(account.home.id, conversation.id, "", str(path), INVALID))
 
     # -- asking --
 
     async def download(self, conversation: Conversation, interaction: str, file_id: str, path: str) -> bool:
         """Fetches the file of a message, by default to its place among the conversation's data; False when there is none."""
         offer = await self._offer_of(conversation, file_id)
-        if offer is None or not file_id.startswith(interaction):
+        if offer is None or not file_id.startswith(f"{interaction}_"):
             return False
-        content, _ = offer
-        waiting = WaitingFile(file_id, interaction, content["sha3sum"], path, int(content["totalSize"]))
-        await self._wait_for(conversation, file_id, waiting)
-        self._begin(conversation, waiting)
+        waiting = WaitingFile(file_id, interaction, offer["sha3sum"], path, int(offer["totalSize"]))
+        try:
+            await self._downloads.begin(conversation, waiting)
+        except LocalError as error:
+            _log.error("%r the file %s cannot be downloaded: %s", conversation, file_id, error)
+            return False
         return True
 
     def peer_connected(self, peer: PeerDevice) -> None:
         """A device is there: downloads that wait for somebody are tried again."""
-        self._account.tasks.spawn(self._resume(peer.account_uri), "resume files")
+        account = self._account
+        shared = account.all() if peer.account_uri == account.home.uri else account.shared_with(peer.account_uri)
+        account.tasks.spawn(self._downloads.resume(shared), "resume files")
 
     async def info(self, conversation: Conversation, file_id: str) -> tuple[int, str, int, int]:
         """What fileTransferInfo answers: error, path, total size, bytes here."""
@@ -116,31 +111,21 @@ class Transfers:
         path = self._path(conversation, file_id)
         if offer is None:
             return INVALID_ARGUMENT, "", 0, 0
-        total = int(offer[0]["totalSize"])
+        total = int(offer["totalSize"])
         if path.exists():
             real = await in_thread(lambda: (str(path.resolve() if path.is_symlink() else path), path.stat().st_size))
             return OK, real[0], total, real[1]
-        key = conversation.id, file_id
-        if key in self._downloads:
-            return OK, str(path), total, self._progress.get(key, 0)
+        progress = self._downloads.progress(conversation, file_id)
+        if progress is not None:
+            return OK, str(path), total, progress
         return INVALID_ARGUMENT, str(path), total, 0
 
     async def cancel(self, conversation: Conversation, file_id: str) -> int:
         """Ends a download, or what we serve of a file."""
-        key = conversation.id, file_id
-        task = self._downloads.pop(key, None)
-        channels = self._serving.get(key)
-        entry = await self._wait_for(conversation, file_id, None)
-        if task is None and not channels and entry is None:
-            return INVALID_ARGUMENT
-        if task is not None:
-            task.cancel()
-        if entry is not None:
-            await in_thread(partial_path(self._target(conversation, entry)).unlink, True)
-            self._event(conversation, entry.interaction, file_id, CLOSED_BY_PEER)
-        for channel in list(channels or ()):
+        channels = tuple(self._serving.get((conversation.id, file_id), ()))
+        for channel in channels:
             channel.close()
-        return OK
+        return OK if await self._downloads.cancel(conversation, file_id) or channels else INVALID_ARGUMENT
 
     async def remove(self, conversation: Conversation, file_id: str) -> None:
         """Deletes our copy of a file."""
@@ -188,7 +173,7 @@ class Transfers:
                 return
             offer = await self._offer_of(conversation, file_id)
             path = self._path(conversation, file_id)
-            if offer is None or not await self._is_intact(path, offer[0]["sha3sum"]):
+            if offer is None or not await self._is_intact(path, offer["sha3sum"]):
                 _log.warning("%r the file %s is not what was offered; it is not sent", conversation, file_id)
                 return
             start, end = _range(match[4] or "")
@@ -207,187 +192,39 @@ class Transfers:
         try:
             stat = await in_thread(path.stat)
             known = self._verified.get(path)
-            if known is None or known[:2] != (stat.st_size, stat.st_mtime_ns):
-                size, found = await in_thread(digest_of, path)
-                known = self._verified[path] = (size, stat.st_mtime_ns, found)
+            if known is None or (known.size, known.changed_ns) != (stat.st_size, stat.st_mtime_ns):
+                known = self._verified[path] = await in_thread(digest_of, path)
         except OSError:
             return False
-        return known[2] == digest
+        return known.sha3 == digest
 
-    # -- downloading --
-
-    def _begin(self, conversation: Conversation, waiting: WaitingFile) -> None:
-        key = conversation.id, waiting.file_id
-        if key not in self._downloads:
-            task = self._account.tasks.spawn(self._download(conversation, waiting), "download")
-            self._downloads[key] = task
-            task.add_done_callback(lambda _: self._ended(key, task))
-
-    def _ended(self, key: tuple[str, str], task: asyncio.Task[None]) -> None:
-        # One that was cancelled may have been begun anew before it ended.
-        if self._downloads.get(key, task) is task:
-            self._downloads.pop(key, None)
-            self._progress.pop(key, None)
-
-    async def _resume(self, uri: str) -> None:
-        for conversation in self._account.all() if uri == self._account.home.uri else self._account.shared_with(uri):
-            for waiting in (await in_thread(conversation.store.read_waiting, conversation.id)).values():
-                self._begin(conversation, waiting)
-
-    async def _download(self, conversation: Conversation, waiting: WaitingFile) -> None:
-        for pause in _ATTEMPTS:
-            await asyncio.sleep(pause)
-            outcome = await self._download_from_anyone(conversation, waiting)
-            if outcome != UNJOINABLE:
-                self._event(conversation, waiting.interaction, waiting.file_id, outcome)
-                return
-
-    async def _download_from_anyone(self, conversation: Conversation, waiting: WaitingFile) -> int:
-        """Tries every connected device of every member in turn; the code of the outcome, UNJOINABLE when none has the file."""
-        facts = await conversation.load()
-        links = self._account.home.links
-        members = [uri for uri, role in facts.roles.items() if role in (ADMIN, MEMBER)]
-        devices = [device for uri in members for device in links.devices_of(uri)] if links is not None else []
-        outcome = UNJOINABLE
-        for device in devices:
-            if device == self._account.home.device_id:
-                continue
-            outcome = await self._download_from(conversation, waiting, device)
-            if outcome == FINISHED:
-                await self._wait_for(conversation, waiting.file_id, None)
-            if outcome in (FINISHED, INVALID_PATH):
-                break
-        return outcome
-
-    async def _download_from(self, conversation: Conversation, waiting: WaitingFile, device: str) -> int:
-        """One attempt with one device; the code of its outcome, UNJOINABLE when the device does not have the file."""
-        home = self._account.home
-        links = home.links
-        certificate = await home.certificate_of(device)
-        if links is None or certificate is None:
-            return UNJOINABLE
-        target = self._target(conversation, waiting)
-        try:
-            incoming = await in_thread(Incoming, target, waiting.total)
-        except OSError as error:
-            _log.error("%r %s cannot be written: %s", conversation, target, error.strerror)
-            return INVALID_PATH
-        start = incoming.size
-        query = f"?start={start}&end=0" if start else ""
-        name = f"data-transfer://{conversation.id}/{home.device_id}/{waiting.file_id}{query}"
-        try:
-            channel = await links.open(certificate, name, only_existing=True)
-        except (ConnectionError, TimeoutError, JamidError) as error:
-            _log.debug("%r device %s does not send %s: %s", conversation, device[:16], waiting.file_id, error)
-            await in_thread(incoming.abandon)
-            return UNJOINABLE
-        self._event(conversation, waiting.interaction, waiting.file_id, ONGOING)
-        key = conversation.id, waiting.file_id
-        try:
-            await self._receive(channel, incoming, waiting.total, key)
-        except (RemoteError, TimeoutError) as error:
-            _log.warning("%r %s from device %s: %s", conversation, waiting.file_id, device[:16], error or "it went silent")
-        except OSError as error:
-            _log.error("%r %s cannot be written: %s", conversation, target, error.strerror or error)
-            await in_thread(incoming.abandon)
-            return INVALID_PATH
-        finally:
-            channel.close()
-        return await in_thread(self._finish, conversation, waiting, incoming)
-
-    async def _receive(self, channel: ByteChannel, incoming: Incoming, total: int, key: tuple[str, str]) -> None:
-        """Writes what comes while the next part is read."""
-        writing: asyncio.Future[None] | None = None
-        received = incoming.size
-        # Once everything is there the end need not be waited for.
-        ended = received >= total
-        try:
-            while not ended:
-                parts, size = [], 0
-                while size < _READ:
-                    async with asyncio.timeout(_SILENCE_SECONDS):
-                        data = await channel.read(_READ)
-                    if not data:
-                        ended = True
-                        break
-                    parts.append(data)
-                    size += len(data)
-                    received += len(data)
-                    ended = received >= total
-                    if ended or writing is None or writing.done():
-                        break
-                if writing is not None:
-                    await writing
-                    writing = None
-                if parts:
-                    writing = asyncio.ensure_future(in_thread(incoming.write, parts))
-                self._progress[key] = incoming.size
-        finally:
-            if writing is not None:
-                await asyncio.shield(writing)
-
-    def _finish(self, conversation: Conversation, waiting: WaitingFile, incoming: Incoming) -> int:
-        """Decides what became of a download; blocks for the last hash and the renaming."""
-        if incoming.size < waiting.total:
-            incoming.abandon()
-            return CLOSED_BY_HOST
-        if incoming.digest() != waiting.digest:
-            _log.warning("%r the file %s is not what was offered; it is deleted", conversation, waiting.file_id)
-            incoming.delete()
-            return CLOSED_BY_HOST
-        try:
-            path = incoming.complete()
-            place = self._path(conversation, waiting.file_id)
-            if waiting.path and path != place:
-                link_file(path, place, symbolic=True)
-            stat = place.stat()
-        except OSError as error:
-            _log.error("%r the file %s cannot be put in its place: %s", conversation, waiting.file_id, error.strerror)
-            return INVALID_PATH
-        self._verified[place] = (stat.st_size, stat.st_mtime_ns, waiting.digest)
-        return FINISHED
+    def _arrived(self, place: Path, digest: str) -> None:
+        stat = place.stat()
+        self._verified[place] = Digest(stat.st_size, stat.st_mtime_ns, digest)
 
     # -- details --
 
-    async def _wait_for(self, conversation: Conversation, file_id: str, waiting: WaitingFile | None) -> WaitingFile | None:
-        """Notes or (None) forgets a download in the file of those that wait; what was noted before."""
-        async with self._noting:
-            known = await in_thread(conversation.store.read_waiting, conversation.id)
-            before = known.pop(file_id, None)
-            if waiting is not None:
-                known[file_id] = waiting
-            if waiting is not before:
-                await in_thread(conversation.store.write_waiting, conversation.id, known)
-        return before
-
-    async def _offer_of(self, conversation: Conversation, file_id: str) -> tuple[dict[str, str], str] | None:
+    async def _offer_of(self, conversation: Conversation, file_id: str) -> dict[str, str] | None:
         """The file message that FILE_ID names, if it really offers that file."""
         match = _FILE_ID.fullmatch(file_id)
         if match is None or not conversation.is_here:
             return None
 
-        def read(repository: Repository) -> tuple[dict[str, str], str] | None:
+        def read(repository: Repository) -> dict[str, str] | None:
             if not repository.contains_in_history(match[1]):
                 return None
-            commit = repository.commit(match[1])
-            body = conversation.body_of(repository, commit, "")
-            return (body, commit.device) if body is not None else None
+            return conversation.body_of(repository, repository.commit(match[1]), "")
 
         try:
-            found = await conversation.run(read)
+            body = await conversation.run(read)
         except JamidError:
             return None
-        if found is None:
+        if body is None or body.get("fileId") != file_id or len(body.get("sha3sum", "")) != 128:
             return None
-        body = found[0]
-        honest = body["type"] == message_maps.FILE and body.get("tid") == match[2] and len(body.get("sha3sum", "")) == 128
-        return found if honest and body.get("totalSize", "").isdecimal() and len(body["totalSize"]) < 18 else None
+        return body if body.get("totalSize", "").isdecimal() and len(body["totalSize"]) < 18 else None
 
     def _path(self, conversation: Conversation, file_id: str) -> Path:
-        return conversation.store.conversation_data(conversation.id) / (local_name(file_id) or "invalid")
-
-    def _target(self, conversation: Conversation, waiting: WaitingFile) -> Path:
-        return Path(waiting.path) if waiting.path else self._path(conversation, waiting.file_id)
+        return file_place(conversation.store, conversation.id, file_id)
 
     def _event(self, conversation: Conversation, interaction: str, file_id: str, code: int) -> None:
         self._account.publish(DataTransferEvent(self._account.home.id, conversation.id, interaction, file_id, code))
