@@ -79,6 +79,7 @@ class Connection:
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self._gone: asyncio.Future[None] = self._loop.create_future()
         self._pumping: asyncio.Handle | None = None
+        self._bulk_waits: asyncio.TimerHandle | None = None
         self._beacon: asyncio.TimerHandle | None = None
         self._pongs = 0
         self._ask_again = False
@@ -258,19 +259,24 @@ class Connection:
 
     def _pump(self) -> None:
         """Sends what waits while there is room."""
-        if self._pumping is not None:
-            self._pumping.cancel()
-            self._pumping = None
+        for timer in (self._pumping, self._bulk_waits):
+            if timer is not None:
+                timer.cancel()
+        self._pumping = self._bulk_waits = None
         link, mux = self._link, self.mux
         if link is None or not self.ready:
             return
         for _ in range(_BATCHES_PER_TURN):
             if not link.writable or not mux.has_frames:
                 break
-            frames = mux.next_frames(_BATCH)
+            wait, piece = link.pace()
+            frames = mux.next_frames(min(piece, _BATCH), 0 if wait else piece)
+            if not frames:
+                self._bulk_waits = self._loop.call_later(wait, self._pump)
+                break
             link.send_records(self._engine.encrypt(frames[0] if len(frames) == 1 else b"".join(frames)))
         mux.release_writers()
-        if link.writable and mux.has_frames and self._pumping is None:
+        if link.writable and mux.has_frames and self._pumping is None and self._bulk_waits is None:
             self._pumping = self._loop.call_soon(self._pump)
 
     def _check_life(self) -> None:
@@ -308,7 +314,7 @@ class Connection:
             return
         was_ready = self.ready
         self.closed = True
-        for timer in (self._pumping, self._beacon, self._stall):
+        for timer in (self._pumping, self._bulk_waits, self._beacon, self._stall):
             if timer is not None:
                 timer.cancel()
         if not self._ready.done():

@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 import logging
 import socket
+from dataclasses import replace
 from typing import Final, Protocol, cast
 
 from jamid.core import limits
-from jamid.net.framing import Deframer, frame, frame_records
+from jamid.net import pacing
+from jamid.net.framing import MAX_FRAME, Deframer, frame, frame_records
 from jamid.net.stun import Address
 
 _log = logging.getLogger(__name__)
@@ -133,6 +135,19 @@ class TcpLink(asyncio.BufferedProtocol):
         if self._transport is not None and not self.closed and records:
             self.sent += len(records)
             self._transport.writelines(frame_records(records))
+
+    def pace(self) -> tuple[float, int]:
+        """How long bulk should wait, in seconds, and the bytes of its next piece."""
+        if self._transport is None or self.closed:
+            return 0.0, MAX_FRAME
+        tcp: socket.socket = self._transport.get_extra_info("socket")
+        try:
+            state = pacing.parse_tcp_info(tcp.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, pacing.TCP_INFO_BYTES))
+        except OSError:
+            state = None
+        if state is None:
+            return 0.0, MAX_FRAME
+        return pacing.pace(replace(state, unsent=state.unsent + self._transport.get_write_buffer_size()))
 
     def pause_reading(self) -> None:
         """Stops taking bytes from the peer, which then has to wait."""

@@ -113,9 +113,9 @@ class Multiplexer:
                 channel.feed(piece)
                 self.backlog.came(channel, len(piece))
 
-    def next_frames(self, limit: int) -> list[bytes]:
-        """The frames to send next, of together about LIMIT bytes."""
-        return self._queue.next_frames(limit)
+    def next_frames(self, limit: int, piece: int) -> list[bytes]:
+        """The frames to send next, of together about LIMIT bytes, and of bulk with at most PIECE bytes each; none with 0."""
+        return self._queue.next_frames(limit, piece)
 
     def release_writers(self) -> None:
         """Wakes the writers for whose bytes there is room again."""

@@ -67,18 +67,21 @@ class OutgoingQueue:
         queue = self._queues.get(channel)
         return queue.size if queue is not None else 0
 
-    def next_frames(self, limit: int) -> list[bytes]:
-        """The next frames of together about LIMIT bytes, the more important first; empty when nothing waits."""
+    def next_frames(self, limit: int, piece: int = mux_wire.BULK_PAYLOAD) -> list[bytes]:
+        """The next frames of together about LIMIT bytes, the more important first; empty when nothing waits.
+
+        PIECE is the most that a frame of bulk may carry; 0 leaves bulk waiting.
+        """
         frames: list[bytes] = []
         size = 0
         while size < limit:
             if self._control:
                 frame = self._control.popleft()
-            elif self._interactive and (self._run < _INTERACTIVE_RUN or not self._bulk):
-                frame = self._take(self._interactive)
+            elif self._interactive and (self._run < _INTERACTIVE_RUN or not self._bulk or not piece):
+                frame = self._take(self._interactive, mux_wire.BULK_PAYLOAD)
                 self._run += len(frame)
-            elif self._bulk:
-                frame = self._take(self._bulk)
+            elif self._bulk and piece:
+                frame = self._take(self._bulk, min(piece, mux_wire.BULK_PAYLOAD))
                 self._run = 0
             else:
                 break
@@ -97,17 +100,17 @@ class OutgoingQueue:
             self._bulk.append(channel)
         return queue
 
-    def _take(self, turn: deque[int]) -> bytes:
-        """One frame of the channel whose turn it is, which then goes to the end of its line or leaves it."""
+    def _take(self, turn: deque[int], most: int) -> bytes:
+        """One frame of at most MOST bytes of the channel whose turn it is, which then goes to the end of its line or leaves it."""
         channel = turn.popleft()
         queue = self._queues[channel]
         if not queue.size:
             del self._queues[channel]
             return mux_wire.encode_frame(channel, b"")
         piece = queue.pieces.popleft()
-        if len(piece) > mux_wire.BULK_PAYLOAD:
-            queue.pieces.appendleft(piece[mux_wire.BULK_PAYLOAD :])
-            piece = piece[: mux_wire.BULK_PAYLOAD]
+        if len(piece) > most:
+            queue.pieces.appendleft(piece[most:])
+            piece = piece[:most]
         queue.size -= len(piece)
         if queue.size or queue.ending:
             turn.append(channel)

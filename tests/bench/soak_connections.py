@@ -317,11 +317,11 @@ class Soak:
             left -= len(data)
 
     async def _nobody(self) -> None:
-        """Waits until no connection is left, and ends those that stay."""
-        for certificate in (load_identity(name).certificate for name in "bc"):
-            self._connections.close_account(certificate.account_uri)
+        """Ends the connections that stay, also those that come up meanwhile, until none is left."""
         while self._connections.connected_devices():
-            await asyncio.sleep(0.01)
+            for name in "bc":
+                self._connections.close_account(load_identity(name).certificate.account_uri)
+            await asyncio.sleep(0.02)
 
 
 async def _run(minutes: float, pause: float) -> bool:
