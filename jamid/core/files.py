@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import stat
 import time
 from pathlib import Path
 
@@ -38,10 +39,17 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
 
 
 def read_if_present(path: Path, limit: int) -> bytes | None:
-    """The bytes of PATH, None when there is no such file; raises LocalError when it is larger than LIMIT or unreadable."""
+    """The bytes of the regular file PATH, None when there is none; raises LocalError when it is something else, larger than LIMIT or
+    unreadable. Never waits for a writer at a pipe."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise LocalError(f"{path} is no file; it is not read")
+            with open(descriptor, "rb", closefd=False) as file:
+                data = file.read(limit + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         return None
     except OSError as error:

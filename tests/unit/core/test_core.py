@@ -103,6 +103,10 @@ def test_files_are_replaced_whole(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["state"]
     assert read_if_present(path, 3) == b"two"
     assert read_if_present(tmp_path / "none", 3) is None
+    os.mkfifo(tmp_path / "pipe")
+    for other in (tmp_path / "pipe", tmp_path, Path("/dev/zero")):
+        with pytest.raises(LocalError, match="is no file"):
+            read_if_present(other, 2)
     with pytest.raises(LocalError, match="larger than 2 bytes"):
         read_if_present(path, 2)
 
