@@ -162,6 +162,8 @@ SIP_BODY_BYTES: Final = 256 * 1024
 """Body of one message; the reference never writes more than 8,000 bytes, a refused giant SDP still gets its 488."""
 SIP_MESSAGE_BYTES_SENT: Final = 8000
 """What we write at most: the reference's packet limit, beyond which it drops the message."""
+CONFERENCE_INFO_BYTES: Final = SIP_MESSAGE_BYTES_SENT - 1000
+"""Of what a conference's participants are told of each other: a message has some 600 bytes of headers."""
 SIP_TRANSACTIONS_PER_EXCHANGE: Final = 512
 """Open server transactions of one peer; beyond it new requests are answered 503 without state."""
 SIP_SESSIONS_PER_EXCHANGE: Final = 32
@@ -288,6 +290,8 @@ COMMIT_CHANGES: Final = 512
 """Files one commit may change; a ban in a large group with many devices and votes stays below."""
 MERGE_STEPS: Final = 2_000_000
 """Commits walked to find where merged branches parted, in all merges of one fetch: ten seconds; honest branches meet soon."""
+ACTIVE_CALLS: Final = 32
+"""Calls that go on at one time in one conversation; honest groups have one."""
 AUTHOR_NAME_LENGTH: Final = 256
 """Characters of a display name in a commit."""
 JSON_NESTING: Final = 16

@@ -71,6 +71,8 @@ class AccountConversations:
         self.profiles = Profiles(self)
         self.routing = Routing(self)
         self.syncing = Syncing(self)
+        self._calls: dict[str, list[dict[str, str]]] = {}
+        """calls that went on when we were ended, until their conversation is asked for"""
         self._older: set[str] = set()
         """accounts of whose devices one was of 13.7"""
         self._creating = asyncio.Lock()
@@ -92,6 +94,7 @@ class AccountConversations:
         self.infos = self.store.read_infos()
         self.metadatas = self.store.read_syncing()
         self.requests.load()
+        self._calls = {info.id: calls for info in self.infos.values() if (calls := self.store.read_active_calls(info.id))}
         for info in self.infos.values():
             if info.is_removed and not info.erased:
                 Repository.erase(self.store.repository(info.id))
@@ -161,7 +164,8 @@ class AccountConversations:
         return None
 
     def _make(self, info: ConversationInfo) -> Conversation:
-        conversation = Conversation(info, self.home, self.store, self.publish, self.clock, self.tasks, self.author)
+        calls = self._calls.pop(info.id, [])
+        conversation = Conversation(info, self.home, self.store, self.publish, self.clock, self.tasks, self.author, calls)
         conversation.committed = self._committed
         self._conversations[info.id] = conversation
         return conversation

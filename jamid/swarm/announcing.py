@@ -19,7 +19,7 @@ from jamid.swarm.commits import Commit
 from jamid.swarm.history import Added, Change, Reacted, Unreacted, Updated
 
 if TYPE_CHECKING:
-    from jamid.swarm.conversation import Conversation
+    from jamid.swarm.conversation import Batch, Conversation
 
 STATUS_SENDING: Final = 1
 STATUS_SENT: Final = 2
@@ -37,20 +37,20 @@ class Announcer:
     def own(self, commit: Commit, body: dict[str, str]) -> None:
         """A commit that we made."""
         conversation = self._conversation
-        self._one(body, own=True)
+        self._one(commit, body, own=True)
         conversation.statuses.own_commit(commit.id, awaited=body["type"] in _AWAITED)
 
-    def received(self, commits: list[Commit], bodies: list[dict[str, str]]) -> None:
+    def received(self, batch: Batch) -> None:
         """Commits that were fetched, and a merge that we made of them, oldest first."""
         conversation = self._conversation
-        for commit, body in zip(commits, bodies, strict=True):
+        for commit, body in zip(batch.commits, batch.bodies, strict=True):
             author = body["author"]
             own = author == conversation.home.uri and commit.device == conversation.author.device
-            self._one(body, own=own)
-            if not own and body["type"] != message_maps.MERGE:
+            self._one(commit, body, own=own)
+            if not own and body["type"] != message_maps.MERGE and commit.id in batch.ahead:
                 conversation.statuses.commit_by(author, commit.id)
 
-    def _one(self, body: dict[str, str], *, own: bool) -> None:
+    def _one(self, commit: Commit, body: dict[str, str], *, own: bool) -> None:
         conversation = self._conversation
         publish, account = conversation.publish, conversation.home.id
         for change in conversation.history.add_new(dict(body)):
@@ -59,9 +59,9 @@ class Announcer:
         if body["type"] == message_maps.MEMBER and body.get("action") in message_maps.MEMBER_EVENTS:
             event = message_maps.MEMBER_EVENTS[body["action"]]
             publish(ConversationMemberEvent(account, conversation.id, body.get("uri", ""), event))
-        conversation.active_calls.before_announcement(body)
+        conversation.active_calls.before_announcement(commit, body)
         publish(MessageReceived(account, conversation.id, body))
-        conversation.active_calls.announced(body)
+        conversation.active_calls.announced(commit, body)
         if body["type"] == message_maps.PROFILE and conversation.facts is not None:
             publish(ConversationProfileUpdated(account, conversation.id, dict(conversation.facts.infos)))
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 _SECONDS: Final = 12.0
 _TYPISTS: Final = 1024
+"""Those who are taken to type at one time; beyond them the one who began first is taken to have stopped."""
 
 
 class ComposingPeers:
@@ -28,7 +29,9 @@ class ComposingPeers:
         timer = self._typing.pop(key, None)
         if timer is not None:
             timer.cancel()
-        if active and len(self._typing) < _TYPISTS:
+        if active:
+            if len(self._typing) >= _TYPISTS:
+                self.received(*next(iter(self._typing)), False)
             self._typing[key] = asyncio.get_running_loop().call_later(_SECONDS, self.received, conversation, uri, False)
         if active == (timer is None):
             self._publish(ComposingStatusChanged(self._home.id, conversation, uri, 1 if active else 0))

@@ -80,13 +80,23 @@ class Batch:
     bodies: list[dict[str, str]]
     facts: Facts | None = None
     """when anything in the files changed"""
+    ahead: set[str] = field(default_factory=set)
+    """commits that show that their authors have read further than was known"""
 
 
 class Conversation:
     """A conversation whose repository is here, or is still to be cloned."""
 
     def __init__(
-        self, info: ConversationInfo, home: Home, store: Store, publish: Publish, clock: Clock, tasks: Tasks, author: authoring.Author
+        self,
+        info: ConversationInfo,
+        home: Home,
+        store: Store,
+        publish: Publish,
+        clock: Clock,
+        tasks: Tasks,
+        author: authoring.Author,
+        calls: list[dict[str, str]],
     ) -> None:
         self.id = info.id
         self.info = info
@@ -98,7 +108,7 @@ class Conversation:
         self.author = author
         self.history = History()
         self.statuses = Statuses(self)
-        self.active_calls = ActiveCalls(self)
+        self.active_calls = ActiveCalls(self, calls)
         self.announcer = Announcer(self)
         self.committed: Callable[[Conversation, list[Commit]], None] = lambda _conversation, _commits: None
         """told of our own commits, to notify the members"""
@@ -272,13 +282,17 @@ class Conversation:
 
     # -- commits of others --
 
-    async def integrate(self, pack: bytes, theirs: str, device: str, *, crossing: bool = False) -> list[Commit]:
-        """Takes what DEVICE sent into the history (CROSSING as in `receiving`) and tells clients; the new commits, oldest first.
+    async def integrate(
+        self, pack: bytes, theirs: str, device: str, *, crossing: bool = False, yielding: bool = False
+    ) -> tuple[list[Commit], bool]:
+        """Takes what DEVICE sent into the history (CROSSING and YIELDING as in `receiving`) and tells clients.
+
+        The new commits, oldest first, and whether the joining was left to the device.
 
         Clients are told when a commit breaks a rule; RemoteError when nothing else came: nothing has changed then.
         """
         try:
-            received, batch = await self.run(self._integrate_here, pack, theirs, crossing)
+            received, batch = await self.run(self._integrate_here, pack, theirs, crossing, yielding)
         except RuleError as error:
             self._tell_refusal(error, device)
             raise
@@ -287,18 +301,18 @@ class Conversation:
             self.publish(OnConversationError(self.home.id, self.id, VALIDATION_ERROR, "Malformed commit"))
             raise
         self._take_facts(batch.facts)
-        self.announcer.received(batch.commits, batch.bodies)
+        self.announcer.received(batch)
         if received.refused is not None:
             self._tell_refusal(received.refused, device)
-        return list(received.commits)
+        return list(received.commits), received.yielded
 
     def _tell_refusal(self, error: RuleError, device: str) -> None:
         _log.warning("%r %s; it and what device %s sent on top of it is left aside", self, error, device[:16])
         self.publish(OnConversationError(self.home.id, self.id, VALIDATION_ERROR, error.verdict))
 
-    def _integrate_here(self, repository: Repository, pack: bytes, theirs: str, crossing: bool) -> tuple[Received, Batch]:
+    def _integrate_here(self, repository: Repository, pack: bytes, theirs: str, crossing: bool, yielding: bool) -> tuple[Received, Batch]:
         before = repository.head()
-        received = integrate(repository, self.id, pack, theirs, self.author, crossing=crossing)
+        received = integrate(repository, self.id, pack, theirs, self.author, crossing=crossing, yielding=yielding)
         commits = list(received.commits)
         straight = not received.merged and all(
             commit.parents == (older,) for commit, older in zip(commits, [before, *(each.id for each in commits)], strict=False)
@@ -330,6 +344,12 @@ class Conversation:
                 batch.commits.append(commit)
                 batch.bodies.append(body)
         batch.facts = self._read_facts(repository)
+        if simple:
+            batch.ahead.update(commit.id for commit in batch.commits)
+        else:
+            newest = {body["author"]: body["id"] for body in batch.bodies if body["type"] != message_maps.MERGE}
+            log = self._log_of(repository)
+            batch.ahead.update(commit for author, commit in newest.items() if log.is_above(commit, self.statuses.last_displayed(author)))
         return batch
 
     def body_of(self, repository: Repository, commit: Commit, linearized_parent: str) -> dict[str, str] | None:

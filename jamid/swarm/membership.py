@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
@@ -24,6 +26,8 @@ _log = logging.getLogger(__name__)
 
 _REPLAYED: Final = 1000
 """Commits that are looked through for calls that go on after a clone."""
+_CROSSING_SECONDS: Final = 1.5
+"""How long a contact that asked while we asked has time to confirm our conversation."""
 
 
 class Membership:
@@ -31,6 +35,8 @@ class Membership:
 
     def __init__(self, account: AccountConversations) -> None:
         self._account = account
+        self._confirmed: set[str] = set()
+        """conversations of ours that the contact took"""
 
     # -- what the user does --
 
@@ -156,14 +162,37 @@ class Membership:
         """A contact accepted our request, naming the conversation it uses with us; another one than ours takes its place."""
         account = self._account
         ours = account.one_to_one_with(uri)
+        if ours is not None and ours.id == conversation_id:
+            self._confirmed.add(conversation_id)
         if not conversation_id or account.find(conversation_id) is not None:
             return
-        if ours is not None and (await self._is_alive(ours.id, uri) or (self._is_new(ours) and ours.id < conversation_id)):
-            if account.requests.get(conversation_id) is not None:  # it came while we were asking ourselves
-                await account.requests.decline(conversation_id, sync=False)
-            return
-        await account.requests.take(conversation_id)
-        await account.join(conversation_id, [uri], mode=ONE_TO_ONE)
+        ours_stays = ours is not None and (
+            await self._is_alive(ours.id, uri) or (self._is_new(ours) and ours.id < conversation_id)
+        )
+        await self._settle(uri, conversation_id, theirs=not ours_stays)
+
+    async def crossed(self, uri: str, conversation_id: str, *, dated: bool) -> str:
+        """A contact whom we asked asks us as well, with CONVERSATION_ID; which one both take: DATED ones decide by the ids as we do."""
+        account = self._account
+        ours = account.one_to_one_with(uri)
+        if dated or ours is None or ours.id == conversation_id or not self._is_new(ours):
+            await self.contact_confirmed(uri, conversation_id)
+        else:
+            # A real daemon that had our request before its user asked stays with its own conversation; otherwise it confirms ours.
+            await asyncio.sleep(_CROSSING_SECONDS)
+            if account.find(conversation_id) is None:
+                ours_stays = ours.id in self._confirmed or await self._is_alive(ours.id, uri)
+                await self._settle(uri, conversation_id, theirs=not ours_stays)
+        return conversation_id if ours is None or account.find(conversation_id) is not None else ours.id
+
+    async def _settle(self, uri: str, conversation_id: str, *, theirs: bool) -> None:
+        """Takes the conversation of a contact, or leaves its request for it."""
+        account = self._account
+        if theirs:
+            await account.requests.take(conversation_id)
+            await account.join(conversation_id, [uri], mode=ONE_TO_ONE)
+        elif account.requests.get(conversation_id) is not None:  # it came while we were asking ourselves
+            await account.requests.decline(conversation_id, sync=False)
 
     async def one_to_one_ready(self, conversation: Conversation) -> None:
         """A conversation of two was cloned: it is from now on the one with that contact, and takes over what we wrote elsewhere."""
@@ -184,15 +213,14 @@ class Membership:
     async def replay_calls(self, conversation: Conversation) -> None:
         """Finds the calls that go on in a history that came as a whole."""
 
-        def read(repository: Repository, log: LinearLog) -> list[dict[str, str]]:
-            bodies = []
-            for count, oid in enumerate(log):
-                body = conversation.body_of(repository, repository.commit(oid), "")
+        def read(repository: Repository, log: LinearLog) -> list[tuple[Commit, dict[str, str]]]:
+            history = []
+            for oid in itertools.islice(log, _REPLAYED):
+                commit = repository.commit(oid)
+                body = conversation.body_of(repository, commit, "")
                 if body is not None and body["type"] == message_maps.CALL:
-                    bodies.append(body)
-                if count >= _REPLAYED:
-                    break
-            return bodies
+                    history.append((commit, body))
+            return history
 
         conversation.active_calls.replay(await conversation.run_log(read))
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from jamid.core.tasks import in_thread
 from jamid.swarm.history import FETCHED, READ, SENDING
+from jamid.swarm.log import LinearLog
 from jamid.swarm.records import MemberStatus, read_statuses
 from jamid.swarm.repository import Repository
 
@@ -60,7 +62,7 @@ class Statuses:
         self._changed()
 
     def commit_by(self, author: str, commit: str) -> None:
-        """AUTHOR made COMMIT and so has everything before it."""
+        """AUTHOR made COMMIT, newer than what it had read, and so has everything before it."""
         status = self._member(author)
         status.fetched = status.read = commit
         status.fetched_at = status.read_at = int(self._conversation.clock.time())
@@ -88,7 +90,7 @@ class Statuses:
         """URI has read up to COMMIT; whether that is further than before."""
         conversation = self._conversation
         status = self._member(uri)
-        if status.read == commit or not await conversation.run(_is_newer, commit, status.read):
+        if status.read == commit or not await conversation.run_log(partial(_is_newer, commit, status.read)):
             return False
         status.read = commit
         status.read_at = int(conversation.clock.time())
@@ -159,12 +161,6 @@ class Statuses:
             self._saving = loop.call_later(_SAVE_SECONDS, lambda: self._conversation.tasks.spawn(self.save_now(), "status"))
 
 
-def _is_newer(repository: Repository, commit: str, than: str) -> bool:
-    """Whether COMMIT is in the history and not an ancestor of THAN."""
-    if not repository.contains_in_history(commit):
-        return False
-    if not than or than not in repository:
-        return True
-    from jamid.swarm.ancestry import contains
-
-    return not contains(than, commit, repository.node)
+def _is_newer(commit: str, than: str, repository: Repository, log: LinearLog) -> bool:
+    """Whether COMMIT is in the history and clients show it above THAN ("" for none)."""
+    return repository.contains_in_history(commit) and (not than or log.is_above(commit, than))

@@ -96,6 +96,11 @@ class Store:
     def write_hosted_calls(self, conversation: str, calls: Mapping[str, int]) -> None:
         self._write(self.conversation_data(conversation) / "hostedCalls", dict(calls))
 
+    def read_active_calls(self, conversation: str) -> list[dict[str, str]]:
+        found = self._read(self.conversation_data(conversation) / "activeCalls")
+        calls = [records.string_map(call) for call in found] if isinstance(found, list) else []
+        return [call for call in calls if call.keys() == {"id", "uri", "device"}][: limits.ACTIVE_CALLS]
+
     def write_active_calls(self, conversation: str, calls: list[dict[str, str]]) -> None:
         self._write(self.conversation_data(conversation) / "activeCalls", calls)
 
