@@ -64,8 +64,9 @@ class CallingAccount(AccountView):
     async def devices_of(self, uri: str) -> Sequence[Certificate]:
         return await self._account.devices_of(uri)
 
-    def name_of(self, uri: str) -> str:
-        return ""
+    async def name_of(self, uri: str) -> str:
+        answer = await self._account.environment.names.lookup_address(self._account.details["RingNS.uri"], uri)
+        return str(answer.name)
 
     def ice(self, components: int, *, controlling: bool) -> MediaIce:
         from jamid.net.ice_udp import MediaIce as UdpIce
@@ -100,6 +101,10 @@ class ConversationCalls:
         account = self._conversations.account(account_id)
         info = account.infos.get(conversation_id) if account is not None else None
         return account is not None and info is not None and not info.is_removed and (uri in info.members or uri == account.home.uri)
+
+    async def may_host(self, account_id: str, conversation_id: str) -> bool:
+        preferences = await self._conversations.conversation_preferences(account_id, conversation_id)
+        return preferences.get("hostConferences", "true") == "true"
 
     def active_calls(self, account_id: str, conversation_id: str) -> list[dict[str, str]]:
         return self._conversations.active_calls(account_id, conversation_id)

@@ -26,7 +26,6 @@ from jamid.core.signals import (
     AudioMuted,
     CallStateChanged,
     MediaNegotiationStatus,
-    OnRtcpReportReceived,
     RecordingStateChanged,
     RecordPlaybackFilepath,
     RecordPlaybackStopped,
@@ -91,6 +90,8 @@ class Call:
         self.peer_uri = ""
         """the bare account id, once known"""
         self.peer_name = ""
+        self.registered_name = ""
+        """of whom we call, once the name server has told"""
         self.to_username = ""
         self.media = list(media)
         self.around = around
@@ -105,7 +106,6 @@ class Call:
         self.early_legs: Callable[[], Sequence[Leg]] = tuple
         self.sound = MediaSession(call_id, account, around.audio)
         self.sound.on_lost = self._path_lost
-        self.sound.on_figures = lambda figures: self.publish(OnRtcpReportReceived(self.id, figures.as_report()))
         self.changes = MediaChanges(self)
         self.talk = Talk(self, around.transfer)
         self.tasks = Tasks(f"call {call_id}")
@@ -204,7 +204,7 @@ class Call:
         return None
 
     def leg_established(self, leg: Leg, sdp: bytes) -> None:
-        self.changes.established()
+        self.changes.established(sdp)
 
     def leg_ended(self, leg: Leg, end: Ended) -> None:
         """The peer, or the network, ended the call."""

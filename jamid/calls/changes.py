@@ -35,6 +35,7 @@ class MediaChanges:
         self._offering_ice = False
         self._asked: SessionDescription | None = None
         self._flags_answered = False
+        self._offered_in_answer = False
         self._preparing = False
 
     @property
@@ -77,14 +78,12 @@ class MediaChanges:
         return True
 
     def answer_request(self, media: Sequence[MediaAttribute]) -> bool:
-        """Answers the peer's request with MEDIA, one entry per offered stream; an empty list leaves it unanswered for good."""
-        description, self._asked = self._asked, None
-        if description is None or self._call.leg is None:
+        """Answers the peer's request with MEDIA, one entry per offered stream; an empty list leaves it unanswered until it lapses."""
+        if self._asked is None or self._call.leg is None:
             return False
-        if not media:
-            self._call.leg.session.forget_offer()
-            return True
-        self._answer(description, labelled(media))
+        if media:
+            description, self._asked = self._asked, None
+            self._answer(description, labelled(media))
         return True
 
     # -- what the peer asks ------------------------------------------------------------------------------------------
@@ -92,6 +91,9 @@ class MediaChanges:
         """A re-INVITE arrived."""
         call, leg = self._call, self._call.leg
         if leg is None:
+            return
+        if not sdp.strip():
+            self._offer_in_answer()
             return
         try:
             description = parse_sdp(sdp)
@@ -115,9 +117,18 @@ class MediaChanges:
             self._asked = description
             call.publish(MediaChangeRequested(call.account.id, call.id, to_maps(without_source(offered))))
 
-    def established(self) -> None:
-        """The ACK of our answer to a re-INVITE arrived."""
-        if self._flags_answered:
+    def offer_lapsed(self) -> None:
+        """The peer's re-INVITE needs no answer any more."""
+        self._asked = None
+        if not self.busy:
+            self._next()
+
+    def established(self, sdp: bytes) -> None:
+        """The ACK of our answer to a re-INVITE arrived; SDP is the peer's answer when ours held the offer."""
+        if self._offered_in_answer:
+            self._offered_in_answer = False
+            self._take_flags(sdp)
+        elif self._flags_answered:
             self._flags_answered = False
             self._call.tell_media()
             self._next()
@@ -153,6 +164,32 @@ class MediaChanges:
         self._next()
 
     # -- details -----------------------------------------------------------------------------------------------------
+    def _offer_in_answer(self) -> None:
+        """Answers a re-INVITE without description with an offer of the media as they are (RFC 3261 section 14.2)."""
+        call, leg = self._call, self._call.leg
+        if leg is None:
+            return
+        if call.sound.connecting or self._preparing:
+            leg.session.refuse_offer(491)
+        elif leg.session.answer_offer(leg.negotiator.offer(call.media, None)):
+            self._offering_ice = False
+            self._offered_in_answer = True
+
+    def _take_flags(self, sdp: bytes) -> None:
+        """The peer's answer in its ACK to an offer that kept the ICE session."""
+        call, leg = self._call, self._call.leg
+        if leg is None:
+            return
+        try:
+            description = parse_sdp(sdp)
+            leg.negotiator.take_answer(description)
+        except RemoteError as error:
+            _log.info("call %s: the answer to our offer makes no sense, its media stay as they are: %s", call.id, error)
+        else:
+            self._note_peer_hold(description)
+        call.tell_media()
+        self._next()
+
     @property
     def _auto_answers(self) -> bool:
         details, around = self._call.account.details, self._call.around

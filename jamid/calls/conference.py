@@ -20,6 +20,7 @@ from jamid.calls.media_maps import MediaAttribute, MediaType, to_maps
 from jamid.calls.seams import CallAccount
 from jamid.calls.states import CallState
 from jamid.core.errors import LocalError, RemoteError
+from jamid.core.limits import CONFERENCE_INFO_BYTES
 from jamid.core.signals import (
     AudioMuted,
     ConferenceChanged,
@@ -311,8 +312,7 @@ class Conference:
         if self.over:
             return
         entries = self._entries(f"{self.account.uri}@ring.dht")
-        content = {"h": _HEIGHT, "layout": self.layout, "p": entries, "v": CONFERENCE_VERSION, "w": _WIDTH}
-        body = json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
+        body = info_body(self.layout, entries)
         for member in self.members.values():
             if member.call.leg is not None:
                 member.call.leg.session.send_message(CONFERENCE_INFO, body)
@@ -383,6 +383,17 @@ def _entry(uri: str, device: str, stream: str, **flags: bool) -> dict[str, Any]:
         "w": _AUDIO_ONLY,
         "h": _AUDIO_ONLY,
     }
+
+
+def info_body(layout: int, entries: list[dict[str, Any]]) -> bytes:
+    """What participants are told. A missing value counts as its zero; what is still too long for a message loses its last entries."""
+    shown = entries
+    while True:
+        content = {"h": _HEIGHT, "layout": layout, "p": shown, "v": CONFERENCE_VERSION, "w": _WIDTH}
+        body = json.dumps(content, separators=(",", ":"), sort_keys=True).encode()
+        if len(body) <= CONFERENCE_INFO_BYTES:
+            return body
+        shown = [{key: value for key, value in each.items() if value} for each in entries] if shown is entries else shown[:-1]
 
 
 def _text(value: object) -> str:

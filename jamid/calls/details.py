@@ -39,9 +39,8 @@ def call_details(call: Call) -> dict[str, str]:
             "VIDEO_MIN_BITRATE": "200",
             "VIDEO_MAX_BITRATE": "6000",
         }
-    name = call.account.name_of(call.peer_uri)
-    if name:
-        details["REGISTERED_NAME"] = name
+    if call.registered_name:
+        details["REGISTERED_NAME"] = call.registered_name
     sockets = _sockets(call)
     if sockets:
         details["SOCKETS"] = sockets

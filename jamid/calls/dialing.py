@@ -72,6 +72,7 @@ class Dialing:
             return
         call.account.allow(uri)
         call.move(link=Link.TRYING)
+        call.tasks.spawn(self._learn_name(), "name")
         await asyncio.gather(self._gather(sip), self._search(sip))
         self._done()
 
@@ -80,6 +81,9 @@ class Dialing:
         legs, self._legs = self._legs, []
         for leg in legs:
             leg.hang_up()
+
+    async def _learn_name(self) -> None:
+        self._call.registered_name = await self._call.account.name_of(self._call.peer_uri)
 
     # -- finding devices ---------------------------------------------------------------------------------------------
     async def _gather(self, sip: SipChannels) -> None:

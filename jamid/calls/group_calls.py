@@ -22,6 +22,7 @@ from jamid.core.errors import RemoteError
 from jamid.core.events import Events
 from jamid.core.identifiers import LongId, is_account_uri, is_conversation_id, is_device_id, new_53_bit_id
 from jamid.core.signals import NeedsHost
+from jamid.sip.session_events import SessionState
 from jamid.sip.sessions import InviteSession
 
 _log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ class GroupCalls:
             self._host(account, conversation, muted=all(each.muted for each in media))
         return ""
 
-    def admit(self, account: CallAccount, session: InviteSession) -> tuple[str, str]:
+    async def admit(self, account: CallAccount, session: InviteSession) -> tuple[str, str]:
         try:
             address = GroupCallAddress.parse(session.recipient)
         except RemoteError as error:
@@ -94,7 +95,14 @@ class GroupCalls:
         caller = session.exchange.peer.account_uri
         if not (self._is_here(account, address) and self._groups.is_member(account.id, address.conversation, caller)):
             return "", ""
-        hosted = self._conferences.find(account.id, address.conference) or self._hosted(account, address.conversation)
+        hosted = self._here(account, address)
+        if hosted is None:
+            if not await self._groups.may_host(account.id, address.conversation):
+                _log.info("[account=%s] the user does not host calls of %s", account.id, address.conversation)
+                return "", ""
+            if session.state is SessionState.ENDED:
+                return "", ""
+            hosted = self._here(account, address)
         if hosted is not None and hosted.conversation != address.conversation:
             return "", ""
         if hosted is None:
@@ -121,6 +129,10 @@ class GroupCalls:
             conference.mute_quietly()
         self._groups.call_began(account.id, conversation, conference.id)
         return conference
+
+    def _here(self, account: CallAccount, address: GroupCallAddress) -> Conference | None:
+        """The conference with the address's id, or whatever goes on here in its group."""
+        return self._conferences.find(account.id, address.conference) or self._hosted(account, address.conversation)
 
     def _hosted(self, account: CallAccount, conversation: str) -> Conference | None:
         """The call of the group that goes on here."""

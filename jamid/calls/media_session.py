@@ -13,15 +13,12 @@ from jamid.calls.seams import CallAccount, CallAudio, MediaIce
 from jamid.core.errors import JamidError
 from jamid.core.tasks import Tasks
 from jamid.media.audio_stream import AudioParameters, AudioStream
-from jamid.media.statistics import AudioStatistics
 from jamid.sip.offers import IceDescription
 
 _log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 30.0
 """How long a path is looked for; the reference gives up after about as long."""
-REPORT_SECONDS = 5.0
-"""Between two reports to clients: as often as RTCP itself."""
 GATHER_SECONDS = 10.0
 """How long servers may keep us from calling; what has been found by then is offered."""
 
@@ -45,11 +42,8 @@ class MediaSession:
         """whether media has flowed or could have"""
         self.on_lost: Callable[[], None] = lambda: None
         """called when the path in use is gone"""
-        self.on_figures: Callable[[AudioStatistics], None] = lambda figures: None
-        """told how the sound does, every few seconds"""
         self._room = ""
         self._peer_muted = False
-        self._report_timer: asyncio.TimerHandle | None = None
         self._closed = False
 
     async def prepare(self, components: int, *, controlling: bool) -> IceDescription:
@@ -134,8 +128,6 @@ class MediaSession:
     async def close(self) -> None:
         """Ends everything."""
         self._closed = True
-        if self._report_timer is not None:
-            self._report_timer.cancel()
         await self._tasks.close()
         await self._discard_next()
         streams, self.streams = self.streams, {}
@@ -199,16 +191,9 @@ class MediaSession:
             )
             self.streams[each.label] = self._open(ice, each, parameters)
         self.started = True
-        if self._report_timer is None:
-            self._report_timer = asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report)
         if old_ice is not None:
             old_ice.on_lost = None
             await old_ice.close()
-
-    def _report(self) -> None:
-        self._report_timer = asyncio.get_running_loop().call_later(REPORT_SECONDS, self._report)
-        for stream in self.streams.values():
-            self.on_figures(stream.statistics())
 
     def _lost(self) -> None:
         if not self._closed and not self.connecting:

@@ -93,8 +93,8 @@ class CallAccount(Protocol):
         """The certificates of the devices that URI has announced, found in the DHT."""
         ...
 
-    def name_of(self, uri: str) -> str:
-        """The registered name of URI as far as known, else ""."""
+    async def name_of(self, uri: str) -> str:
+        """The registered name of URI, "" when it has none or the name server does not tell."""
         ...
 
     def ice(self, components: int, *, controlling: bool) -> MediaIce:
@@ -161,6 +161,10 @@ class GroupConversations(Protocol):
 
     def is_member(self, account_id: str, conversation_id: str, uri: str) -> bool:
         """Whether the account has the conversation and URI takes part in it."""
+        ...
+
+    async def may_host(self, account_id: str, conversation_id: str) -> bool:
+        """Whether the user lets this device host the group's calls at the wish of others."""
         ...
 
     def active_calls(self, account_id: str, conversation_id: str) -> list[dict[str, str]]:

@@ -35,7 +35,7 @@ class GroupCallRules(Protocol):
         """Joins or hosts the call that TEXT (`swarm:…`, `rdv:…`) names; the id of the call, "" when there is none."""
         ...
 
-    def admit(self, account: CallAccount, session: InviteSession) -> tuple[str, str]:
+    async def admit(self, account: CallAccount, session: InviteSession) -> tuple[str, str]:
         """The conference and the group that an INVITE to a group's call may join, empty when it may not."""
         ...
 
@@ -265,12 +265,7 @@ class Calls:
         if offer is None:
             return
         if "/" in session.recipient:
-            conference, conversation = self.group.admit(account, session) if self.group is not None else ("", "")
-            if conference:
-                self.let_in(account, session, offer, conference, conversation)
-            else:
-                _log.info("[account=%s] a call to %s, which is nobody's here", account.id, session.recipient[:150])
-                session.reject(481)
+            self._tasks.spawn(self._admit_to_group(account, session, offer), "group call")
             return
         ringing = Ringing.of(session, offer, account, self._around, self._new_id)
         call = ringing.call
@@ -288,6 +283,14 @@ class Calls:
             self._tasks.spawn(self._give_up_crossed(crossing, call), "crossing")
         elif automatic:
             self.accept(account.id, call.id)
+
+    async def _admit_to_group(self, account: CallAccount, session: InviteSession, offer: SessionDescription) -> None:
+        conference, conversation = await self.group.admit(account, session) if self.group is not None else ("", "")
+        if conference:
+            self.let_in(account, session, offer, conference, conversation)
+        else:
+            _log.info("[account=%s] a call to %s, which is nobody's here", account.id, session.recipient[:150])
+            session.reject(481)
 
     @staticmethod
     def _crosses(ours: Call, theirs: Call) -> bool:

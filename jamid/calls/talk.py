@@ -47,6 +47,9 @@ class Talk:
     def offer_refused(self, leg: Leg, status: int) -> None:
         self._call.changes.offer_refused(status)
 
+    def offer_lapsed(self, leg: Leg) -> None:
+        self._call.changes.offer_lapsed()
+
     def info(self, leg: Leg, content_type: str, body: bytes) -> None:
         """An INFO; what nobody here understands is only logged."""
         control = parse_media_control(body) if content_type.split(";")[0].strip().lower() == MEDIA_CONTROL else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import stat
 import threading
 from collections.abc import Iterator
 from typing import Any, Final, Protocol
@@ -155,6 +156,9 @@ def decode_file(path: str) -> Iterator[Frame]:
     import av
 
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            # A pipe would hold the thread until somebody writes to it.
+            raise LocalError(f"cannot read audio file '{path}': it is no regular file")
         with av.open(path, mode="r") as container:
             resampler: Any = av.AudioResampler(format="s16", layout="stereo", rate=SAMPLE_RATE, frame_size=FRAME_SAMPLES)
             for decoded in container.decode(audio=0):

@@ -255,6 +255,9 @@ class SipExchange:
         except RemoteError as error:
             _log.info("SIP message from device %s dropped: %s", self.peer.device_id[:16], error)
             return
+        except Exception:  # a fault of ours must not cost the peer's other calls their channel
+            _log.exception("SIP message from device %s dropped", self.peer.device_id[:16])
+            return
         self._run(steps)
 
     def _stamped(self, request: Request) -> Request:
@@ -276,6 +279,10 @@ class SipExchange:
             except ConnectionError:
                 self.close()
                 return
+            except Exception:  # a fault of ours must not cost the peer's other calls their channel
+                _log.exception("SIP message from device %s not served", self.peer.device_id[:16])
+                if isinstance(step, RequestArrived) and step.transaction is not None:
+                    self._refuse(step.transaction, 500)
         self._arm()
         if self._drained is not None and not self._layer.pending():
             self._drained.set()

@@ -54,11 +54,11 @@ class SessionListener(Protocol):
         ...
 
     def established(self, session: InviteSession, sdp: bytes) -> None:
-        """The ACK of our 200 arrived; SDP only when our 200 held the offer."""
+        """The ACK of a 200 of ours arrived; SDP is the answer when that 200 held the offer."""
         ...
 
     def offered(self, session: InviteSession, sdp: bytes) -> None:
-        """A re-INVITE arrived: answer with `answer_offer` or `refuse_offer`; SDP is empty when we are to make the offer."""
+        """A re-INVITE arrived: answer with `answer_offer` or `refuse_offer` in time; SDP is empty when we are to make the offer."""
         ...
 
     def offer_answered(self, session: InviteSession, sdp: bytes) -> None:
@@ -67,6 +67,10 @@ class SessionListener(Protocol):
 
     def offer_refused(self, session: InviteSession, status: int) -> None:
         """Our re-INVITE was refused; the session goes on as before. With 491 the peer's own came first: another may be sent."""
+        ...
+
+    def offer_lapsed(self, session: InviteSession) -> None:
+        """The peer took its re-INVITE back, or waited too long for an answer and got 480."""
         ...
 
     def info(self, session: InviteSession, content_type: str, body: bytes) -> None: ...

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from jamid.core.errors import LocalError
 from jamid.sip.dialogs import ALLOW, Dialog, LocalParty, bare_target, to_address, version_of
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+OFFER_SECONDS: Final = 25.0
+"""How long a peer's offer may wait for its answer: after 32 it would give up on the call."""
 _SDP = ("Content-Type", "application/sdp")
 
 
@@ -47,6 +49,9 @@ class InviteSession:
         self._invite_received: ServerTransaction | None = None
         self._offer_sent: ClientTransaction | None = None
         self._offer_received: ServerTransaction | None = None
+        self._lapse: asyncio.TimerHandle | None = None
+        self._offer_in_answer = False
+        """whether our last 200 held the offer, to be answered in its ACK"""
         self._unacknowledged: ServerTransaction | None = None
         self._cancel_wanted = False
         self._cancel_sent = False
@@ -98,7 +103,7 @@ class InviteSession:
     @property
     def offering(self) -> bool:
         """Whether a re-INVITE of either side is under way."""
-        return self._offer_sent is not None or self._offer_received is not None or self._retry is not None
+        return self._offer_sent is not None or self._offer_received is not None or self._retry is not None or self._offer_in_answer
 
     # -- what the owner asks -----------------------------------------------------------------------------------------
     def call(self, sdp: bytes) -> None:
@@ -160,24 +165,21 @@ class InviteSession:
         self._offer_sent = self.exchange.send(request, self)
 
     def answer_offer(self, sdp: bytes) -> bool:
-        """Accepts the peer's re-INVITE; False when there is none any more."""
-        transaction, self._offer_received = self._offer_received, None
+        """Accepts the peer's re-INVITE; False when there is none any more. SDP is an offer if the re-INVITE held none."""
+        transaction = self._take_offer_received()
         if transaction is None or transaction.answered:
             return False
         self._unacknowledged = transaction
+        self._offer_in_answer = not transaction.request.body.strip()
         user_agent, allow, contact = self._identity()
         self._respond(transaction, 200, allow, ("Supported", "replaces"), contact, user_agent, _SDP, body=sdp)
         return True
 
     def refuse_offer(self, status: int = 488) -> None:
         """Refuses the peer's re-INVITE; the session goes on as before."""
-        transaction, self._offer_received = self._offer_received, None
+        transaction = self._take_offer_received()
         if transaction is not None:
             self._respond(transaction, status)
-
-    def forget_offer(self) -> None:
-        """Leaves the peer's re-INVITE unanswered for good."""
-        self._offer_received = None
 
     def send_info(self, content_type: str, body: bytes) -> None:
         """Sends an INFO whose answer does not matter (the reference answers 500 to some it understood)."""
@@ -247,8 +249,7 @@ class InviteSession:
             self._respond(transaction, 487, user_agent, allow)
             self._end(Ended(EndCause.CANCELLED))
         elif transaction is self._offer_received:
-            self._offer_received = None
-            self._respond(transaction, 487)
+            self._offer_lapsed(487)
 
     def unacknowledged(self, transaction: ServerTransaction) -> None:
         """No ACK came for the final response of TRANSACTION."""
@@ -339,6 +340,7 @@ class InviteSession:
         transaction, self._unacknowledged = self._unacknowledged, None
         if transaction is None:
             return
+        self._offer_in_answer = False
         self.exchange.acknowledged(transaction)
         if self.state is SessionState.ANSWERED:
             self.state = SessionState.CONFIRMED
@@ -349,16 +351,30 @@ class InviteSession:
         if self.state not in (SessionState.CONFIRMED, SessionState.ANSWERED) or self._offer_received is not None:
             self._respond(transaction, 500, ("Retry-After", "1"))
             return
-        if self._offer_sent is not None:
+        if self._offer_sent is not None or self._offer_in_answer:
             self._respond(transaction, 491)
             return
         self.dialog.refresh(request)
         self._overtaken = self._retry is not None
         self._offer_received = transaction
+        self._lapse = asyncio.get_running_loop().call_later(OFFER_SECONDS, self._offer_lapsed, 480)
         if self.listener is not None:
             self.listener.offered(self, request.body)
         else:
             self.refuse_offer()
+
+    def _take_offer_received(self) -> ServerTransaction | None:
+        transaction, self._offer_received = self._offer_received, None
+        if self._lapse is not None:
+            self._lapse.cancel()
+            self._lapse = None
+        return transaction
+
+    def _offer_lapsed(self, status: int) -> None:
+        """Nobody will answer the peer's re-INVITE any more: it is refused with STATUS."""
+        self.refuse_offer(status)
+        if self.listener is not None:
+            self.listener.offer_lapsed(self)
 
     def _take_bye(self, request: Request, transaction: ServerTransaction) -> None:
         self._respond(transaction, 200)
@@ -458,6 +474,7 @@ class InviteSession:
         if self._retry is not None:
             self._retry.cancel()
             self._retry = None
+        self._take_offer_received()
         self.exchange.remove_session(self)
         # Transactions keep the session for another half minute; the call behind it need not wait for them.
         self.listener = None

@@ -257,8 +257,8 @@ class FakeAccount:
         await asyncio.sleep(0)
         return [node.account.device_id for node in self.lab.nodes if node.account.uri == uri]
 
-    def name_of(self, uri: str) -> str:
-        return ""
+    async def name_of(self, uri: str) -> str:
+        return next((node.name for node in self.lab.nodes if node.account.uri == uri), "")
 
     def ice(self, components: int, *, controlling: bool) -> FakeIce:
         ice = FakeIce(components, controlling=controlling)
@@ -305,9 +305,14 @@ class FakeGroups:
         self.strangers: set[str] = set()
         self.ended: list[tuple[str, int]] = []
         self.homes: dict[str, FakeAccount] = {}
+        self.unwilling: set[str] = set()
+        """accounts that host nothing"""
 
     def is_member(self, account_id: str, conversation_id: str, uri: str) -> bool:
         return conversation_id == GROUP and uri not in self.strangers
+
+    async def may_host(self, account_id: str, conversation_id: str) -> bool:
+        return account_id not in self.unwilling
 
     def active_calls(self, account_id: str, conversation_id: str) -> list[dict[str, str]]:
         return list(self.calls)

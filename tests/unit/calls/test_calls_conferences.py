@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from jamid.calls.conference import info_body
 from jamid.calls.conference_orders import Action, Order, parse_orders
 from jamid.core.errors import RemoteError
+from jamid.core.limits import CONFERENCE_INFO_BYTES
 from jamid.core.signals import (
     AudioMuted,
     ConferenceChanged,
@@ -304,3 +306,15 @@ def test_every_recorded_order_is_understood():
 def test_nonsense_is_no_order(text):
     with pytest.raises(RemoteError, match="order"):
         parse_orders(text)
+
+
+def test_infos_of_many_fit_into_one_message():
+    entry = {"active": False, "device": "d" * 64, "h": 10, "sinkId": "s" * 24, "uri": "u" * 49, "videoMuted": True, "w": 10, "x": 0, "y": 0}
+    flags = dict.fromkeys(("audioLocalMuted", "audioModeratorMuted", "handRaised", "isModerator", "recording", "voiceActivity"), False)
+    small = json.loads(info_body(0, [entry | flags] * 3))
+    assert (small["v"], small["p"]) == (1, [entry | flags] * 3)
+    for count, told in ((30, 30), (200, 34)):
+        body = info_body(0, [entry | flags] * count)
+        assert len(body) <= CONFERENCE_INFO_BYTES
+        assert len(json.loads(body)["p"]) >= min(count, told)
+        assert all(each["uri"] == "u" * 49 for each in json.loads(body)["p"])

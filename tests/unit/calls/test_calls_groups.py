@@ -63,6 +63,23 @@ async def test_it_goes_on_with_one_and_ends_with_the_host(lab, group, settle):
     assert [each for each, _ in lab.groups.ended] == [conference]
 
 
+async def test_who_does_not_want_to_host_hosts_at_nobodys_wish(lab, settle):
+    h, a = lab.add("h", "0"), lab.add("a", "a")
+    lab.groups.unwilling.add(h.account.id)
+    call = a.calls.place(a.account.id, f"rdv:{GROUP}/{h.account.uri}/{h.account.device_id}/0", AUDIO)
+    await settle()
+    assert call
+    assert a.states()[-1][0] == "OVER"
+    assert a.of(NeedsHost) == [NeedsHost(a.account.id, GROUP)]
+    assert h.conferences.ids("") == []
+    # The user's own wish is another matter, and what is hosted may be joined.
+    h.calls.place(h.account.id, f"swarm:{GROUP}", AUDIO)
+    await settle()
+    a.calls.place(a.account.id, f"swarm:{GROUP}", AUDIO)
+    await settle()
+    assert a.states()[-1] == ("CURRENT", 0)
+
+
 async def test_an_ended_call_is_opened_again(lab, group, settle):
     h, a, conference, _ = group
     h.conferences.hang_up(h.account.id, conference)

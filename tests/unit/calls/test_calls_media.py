@@ -205,7 +205,8 @@ async def test_a_peer_that_adds_video_gets_audio_only(talk, settle):
     assert b.calls.answer_media_change(b.account.id, theirs, asked.media_list) is False
 
 
-async def test_an_empty_answer_leaves_the_request_unanswered(talk, settle):
+async def test_an_empty_answer_leaves_the_request_unanswered_until_it_lapses(talk, settle, monkeypatch):
+    monkeypatch.setattr("jamid.sip.sessions.OFFER_SECONDS", 0.5)
     a, b, call, theirs = talk
     caller = a.calls.find(call)
     leg(a, call).offer(with_video(caller.leg.negotiator.offer(caller.media, None)))
@@ -213,14 +214,21 @@ async def test_an_empty_answer_leaves_the_request_unanswered(talk, settle):
     assert b.calls.answer_media_change(b.account.id, theirs, [])
     await settle()
     assert leg(a, call).offering
-    assert not leg(b, theirs).offering
+    assert b.calls.hold(b.account.id, theirs)
+    await settle(1)
+    assert a.of(MediaNegotiationStatus)[0].event == "NEGOTIATION_FAIL"
+    assert not leg(a, call).offering
+    # What waited for the answer is done now.
+    assert a.calls.find(call).peer_holds is b.calls.find(theirs).peer_holds
+    assert [state for state, _ in b.states()] == ["HOLD"]
+    assert b.calls.answer_media_change(b.account.id, theirs, AUDIO) is False
     b.calls.hang_up(b.account.id, theirs)
     await settle()
     assert a.states()[-2:] == [("HUNGUP", 103), ("OVER", 0)]
 
 
 MANY_LINES = b"v=0\r\n" + b"m=audio 5 RTP/SAVP 0\r\n" * 1000
-NONSENSE = [b"", b"nonsense", b"v=0\r\nm=audio x\r\n", b"v=0\r\nm=audio 1 RTP/SAVP 0\r\n", MANY_LINES, b"v=0\r\n" + b"a=x" * 21000]
+NONSENSE = [b"nonsense", b"v=0\r\nm=audio x\r\n", b"v=0\r\nm=audio 1 RTP/SAVP 0\r\n", MANY_LINES, b"v=0\r\n" + b"a=x" * 21000]
 
 
 @pytest.mark.parametrize("sdp", NONSENSE, ids=range(len(NONSENSE)))
@@ -232,6 +240,35 @@ async def test_nonsense_is_refused_and_the_call_goes_on(talk, settle, sdp, monke
     assert a.of(MediaNegotiationStatus)[-1].event == "NEGOTIATION_FAIL"
     assert a.calls.find(call).word == b.calls.find(theirs).word == "CURRENT"
     assert flows(a, b)
+
+
+@pytest.mark.parametrize("change", [(b"", b""), (b"opus", b"siren")], ids=["answer", "nonsense"])
+async def test_a_request_without_description_gets_an_offer_of_the_same_path(talk, settle, change):
+    a, b, call, theirs = talk
+    session, negotiator = leg(a, call), a.calls.find(call).leg.negotiator
+    offers = []
+    plain = session.exchange.send_ack
+
+    def acknowledge(request):
+        answer, _ = negotiator.answer(parse_sdp(offers[-1]), a.calls.find(call).media, None, keep_closed=False)
+        plain(Request(request.headers, answer.replace(*change), method="ACK", uri=request.uri))
+
+    arrive = session._take_offer_response
+    session._take_offer_response = lambda response: (offers.append(response.body), arrive(response))
+    session.exchange.send_ack = acknowledge
+    session.offer(b"")
+    await settle()
+    offer = parse_sdp(offers[-1])
+    assert [line.kind for line in offer.media] == ["audio"]
+    assert offer.ice_credentials == ("", "")
+    assert b.of(MediaNegotiationStatus)[-1].event == "NEGOTIATION_SUCCESS"
+    assert not leg(b, theirs).offering
+    assert b.calls.find(theirs).word == "CURRENT"
+    assert flows(a, b)
+    session.exchange.send_ack = plain
+    assert b.calls.hold(b.account.id, theirs)
+    await settle()
+    assert a.of(MediaNegotiationStatus)[-1].event == "NEGOTIATION_SUCCESS"
 
 
 async def test_offers_of_both_sides_at_once(talk, settle):
@@ -289,6 +326,7 @@ async def test_details(talk):
     details = a.calls.details(a.account.id, call)
     assert details["CALL_STATE"] == "CURRENT"
     assert details["CALL_TYPE"] == "1"
+    assert details["REGISTERED_NAME"] == "b"
     assert details["AUDIO_CODEC"] == "opus"
     assert details["AUDIO_SAMPLE_RATE"] == "48000"
     assert details["AUDIO_ONLY"] == details["VIDEO_MUTED"] == "true"
@@ -429,8 +467,8 @@ async def test_a_request_that_was_taken_back_harms_nothing(talk, settle):
     await settle()
     (asked,) = b.of(MediaChangeRequested)
     session = leg(b, theirs)
-    session.cancelled(session._offer_received)
     assert b.calls.answer_media_change(b.account.id, theirs, asked.media_list)
+    session.cancelled(session._offer_received)
     await settle()
     assert not callee.sound.connecting
     assert [each.label for each in callee.media] == ["audio_0"]

@@ -93,6 +93,10 @@ def test_media_what_cannot_be_read_or_written_says_why(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LocalError, match="cannot write audio file"):
         FileSink(tmp_path / "file/tone.wav")
+    os.mkfifo(tmp_path / "fifo")
+    for path in (tmp_path / "fifo", tmp_path, Path("/dev/zero")):
+        with pytest.raises(LocalError, match="no regular file"):
+            next(decode_file(str(path)))
     with pytest.raises(LocalError, match="make it with mkfifo"):
         PipeSink(str(tmp_path / "nothing"))
     with pytest.raises(LocalError, match="cannot read audio from pipe"):

@@ -22,6 +22,7 @@ from jamid.core.signals import (
     AudioMeter,
     CallStateChanged,
     ErrorAlert,
+    OnRtcpReportReceived,
     RecordPlaybackStopped,
     UpdatePlaybackScale,
     VolumeChanged,
@@ -87,6 +88,17 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 def _read(path: Path | str) -> np.ndarray[Any, Any]:
     return np.concatenate(list(decode_file(str(path))))
+
+
+async def test_media_each_call_reports_now_and_then(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jamid.media.receiver.FIRST_REPORT_AFTER", 0.1)
+    monkeypatch.setattr("jamid.media.receiver.REPORT_EVERY", 0.1)
+    desk.call()
+    await desk.until(lambda: len(desk.of(OnRtcpReportReceived)) == 2)
+    await asyncio.sleep(0.5)
+    reports = desk.of(OnRtcpReportReceived)
+    assert sorted(report.call_id for report in reports) == ["1.0", "1.1"]
+    assert all(report.report["PACKET_LOSS"] == 0 and report.report["PACKET_COUNT"] > 0 for report in reports)
 
 
 async def test_media_two_streams_talk_and_end(desk: Desk, tmp_path: Path) -> None:

@@ -76,6 +76,9 @@ class Recorder:
     def offer_refused(self, session: InviteSession, status: int) -> None:
         self.told.append(("offer_refused", status))
 
+    def offer_lapsed(self, session: InviteSession) -> None:
+        self.told.append(("offer_lapsed",))
+
     def info(self, session: InviteSession, content_type: str, body: bytes) -> None:
         self.told.append(("info", content_type, body))
 

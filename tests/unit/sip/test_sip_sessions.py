@@ -173,6 +173,62 @@ async def test_a_refused_media_change_leaves_the_call(pair, call, settle):
     assert caller.state is SessionState.CONFIRMED
 
 
+async def test_an_offer_that_nobody_answers_is_refused_before_the_peer_gives_up(pair, call, settle, monkeypatch):
+    alice, bob = pair
+    monkeypatch.setattr("jamid.sip.sessions.OFFER_SECONDS", 0.05)
+    caller, callee = await call()
+    caller.offer(b"new offer")
+    await asyncio.sleep(0.1)
+    await settle()
+    assert alice.recorder.told[-1] == ("offer_refused", 480)
+    assert bob.recorder.told[-1] == ("offer_lapsed",)
+    assert not caller.offering
+    assert not callee.offering
+    assert caller.state is callee.state is SessionState.CONFIRMED
+    assert not callee.answer_offer(b"too late")
+
+
+async def test_a_media_change_without_description_gets_an_offer(pair, call, settle):
+    alice, bob = pair
+    caller, callee = await call()
+    caller.offer(b"")
+    await settle()
+    assert bob.recorder.told[-1] == ("offered", b"")
+    alice.pipe.hold = True
+    callee.answer_offer(b"offer of bob")
+    await settle()
+    # Until its ACK has brought the answer no other offer may cross ours.
+    assert callee.offering
+    with pytest.raises(LocalError, match="has to wait"):
+        callee.offer(b"another")
+    alice.pipe.hold = False
+    ack = next(each for each in reversed(alice.pipe.written) if isinstance(each, Request) and each.method == "ACK")
+    alice.pipe.far._inbox.put_nowait(bytes(Request(ack.headers, b"answer of alice", method="ACK", uri=ack.uri)))
+    await settle()
+    assert bob.recorder.told[-1] == ("established",)
+    assert not callee.offering
+
+
+async def test_a_fault_of_ours_costs_one_request(pair, call, settle, caplog):
+    alice, bob = pair
+    caller, callee = await call()
+
+    def fail(*_):
+        raise ZeroDivisionError("a fault of ours")
+
+    bob.recorder.info = fail
+    caller.send_info("text/plain", b"x")
+    await settle()
+    assert "a fault of ours" in caplog.text
+    assert not bob.exchange.closed
+    assert caller.state is callee.state is SessionState.CONFIRMED
+    bob.recorder.offered = fail
+    caller.offer(b"new offer")
+    await settle()
+    assert alice.recorder.told[-1] == ("offer_refused", 500)
+    assert await alice.exchange.send_message("text/plain", b"still there")
+
+
 async def test_crossing_media_changes_are_repeated_one_after_the_other(pair, call, settle):
     alice, bob = pair
     caller, callee = await call()
