@@ -91,6 +91,17 @@ class RequestOwner(Protocol):
         ...
 
 
+class _Nobody:
+    def response(self, transaction: ClientTransaction, response: Response) -> None:
+        """Nobody waits for it."""
+
+    def no_response(self, transaction: ClientTransaction) -> None:
+        """Nobody waits for it."""
+
+
+_NOBODY = _Nobody()
+
+
 class ClientTransaction:
     """One request of ours and the responses to it."""
 
@@ -133,7 +144,11 @@ class ClientTransaction:
         if self._ends_at is not None and now >= self._ends_at:
             waiting = self.state in (State.TRYING, State.PROCEEDING)
             self.state, self._ends_at, self._resend_at = State.TERMINATED, None, None
-            return [NoResponse(self)] if waiting else []
+            if waiting:
+                return [NoResponse(self)]
+            # Owners know their transactions: such a ring, half a minute old, would wait for a rare full collection.
+            self.owner = _NOBODY
+            return []
         if self._resend_at is not None and now >= self._resend_at:
             self._interval = min(self._interval * 2, T2) if not self._invite else self._interval * 2
             self._resend_at = now + (T2 if self.state is State.PROCEEDING else self._interval)

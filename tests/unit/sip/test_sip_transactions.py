@@ -159,3 +159,13 @@ def test_stray_messages_do_nothing():
         layer.receive(Request(Headers([("Via", "SIP/2.0/UDP x"), ("CSeq", "1 INVITE")]), method="INVITE", uri="sip:x"), 0.0)
     with pytest.raises(RemoteError, match="cannot be cancelled"):
         cancel_request(request("BYE"))
+
+
+def test_a_finished_transaction_lets_its_owner_go():
+    layer = TransactionLayer(reliable=True)
+    owner = Owner()
+    transaction, _ = layer.send(request("INVITE"), owner, 0.0)
+    layer.receive(respond_to(transaction.request, 200, tag="z"), 1.0)
+    layer.expire(40.0)
+    assert len(layer) == 0
+    assert transaction.owner is not owner
