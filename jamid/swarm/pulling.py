@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,10 @@ _LOOK_SECONDS: Final = 1.0
 """So long after anything happened with a device of the older generation it is asked whether it has more: of two notifications that it
 sends to one account in a row the second can be lost."""
 
+_YIELDS: Final = 3
+"""So often in a row the joining of histories is left to a device that has nothing but merges. Two that join each other's merges as soon
+as they see them may never come to an end; and from a history without a narrow place real daemons send all of it at each fetch."""
+
 Pulled = Callable[["Conversation", str, str, list[Commit]], None]
 """Told of the conversation, the device, its head and the commits that were new, none when we had all."""
 
@@ -47,6 +52,8 @@ class Puller:
         self._wanted: dict[tuple[str, str], asyncio.Event] = {}
         """(conversation, commit) -> set when the fetch that should bring it has ended"""
         self._merged_at: dict[str, float] = {}
+        self._yielded: Counter[tuple[str, str]] = Counter()
+        """(conversation, device) -> how often in a row it was left to join the histories"""
         self._looking: dict[tuple[str, str], asyncio.TimerHandle] = {}
 
     def look_later(self, conversation: Conversation, device: str) -> None:
@@ -138,9 +145,19 @@ class Puller:
                     raise
                 fresh = True
                 self._channels.drop(device, conversation.id)
-        commits = []
+        commits, key = list[Commit](), (conversation.id, device)
         if pack is not None:
-            commits = await conversation.integrate(pack, head, device, crossing=self._crosses(conversation, channel.peer))
+            # Real daemons always join; of two of ours the one that comes later in the alphabet.
+            yields = channel.peer.generation is not None or conversation.author.device < device
+            commits, yielded = await conversation.integrate(
+                pack, head, device, crossing=self._crosses(conversation, channel.peer), yielding=yields and self._yielded[key] < _YIELDS
+            )
+            if yielded:
+                _log.debug("%r device %s, which has nothing but merges, is left to join %s", conversation, device[:8], head[:8])
+                self._yielded[key] += 1
+                self.look_later(conversation, device)
+                return
+        self._yielded.pop(key, None)
         if any(len(commit.parents) > 1 and commit.device == conversation.author.device for commit in commits):
             self._merged_at[conversation.id] = asyncio.get_running_loop().time()
         if commits:

@@ -30,6 +30,8 @@ class Received:
     """whether we had to make merges"""
     refused: RuleError | None = None
     """why the first of those commits was refused that were left aside"""
+    yielded: bool = False
+    """whether the joining is left to the peer"""
 
 
 def integrate(
@@ -41,12 +43,13 @@ def integrate(
     progress: Callable[[int, int], None] | None = None,
     *,
     crossing: bool = False,
+    yielding: bool = False,
 ) -> Received:
     """Takes the branch THEIRS out of PACK into the conversation.
 
     Raises RemoteError when nothing in it can be kept; the repository is then as before. AUTHOR None means a clone: there is nothing to
     merge with, and it is good as a whole or not at all. PROGRESS is told how many of how many commits are checked. CROSSING
-    asks for a commit beside those of a new device (see `crossing`).
+    asks for a commit beside those of a new device (see `crossing`). YIELDING leaves the joining to the peer if it has nothing but merges.
     """
     objects = read_pack(pack, repository) if pack else []
     overlay = Overlay(repository, {item.oid: (item.kind, item.data) for item in objects})
@@ -69,6 +72,8 @@ def integrate(
     good, refused = _judge(Checker(overlay, conversation), overlay, new, commit, progress)
     if refused is None:
         repository.store(objects, pack)
+        if yielding and ours is not None and all(len(each.parents) > 1 for each in good) and not ancestry.contains(theirs, ours, lookup):
+            return Received((), merged=False, yielded=True)
         tips = [theirs]
     else:
         if author is None or not good:

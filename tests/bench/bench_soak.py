@@ -71,6 +71,7 @@ class Soak:
         self._lab, self.sides, self._conversation = lab, (a, b), ""
         self.done: Counter[str] = Counter()
         self.texts: list[str] = []
+        self._due: dict[str, float] = {}
 
     async def meet(self) -> None:
         a, b = self.sides
@@ -81,7 +82,7 @@ class Soak:
     async def run(self, seconds: float) -> None:
         """The load for so long; the slower the machine the less of it."""
         began = time.monotonic()
-        due = {"messages": began, "calls": began + 10, "files": began + 40}
+        due = self._due = self._due or {"messages": began, "calls": began + 10, "files": began + 40}
         every = {"messages": MESSAGE_SECONDS, "calls": CALL_SECONDS, "files": FILE_SECONDS}
         work = {"messages": self._message, "calls": self._call, "files": self._file}
         while (now := time.monotonic()) < began + seconds:
