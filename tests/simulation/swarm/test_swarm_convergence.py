@@ -42,14 +42,22 @@ class Replica:
         self.announced: list[str] = []
 
     def pull(self, other: Replica, conversation: str) -> None:
+        if (sent := self.ask(other)) is not None:
+            self.take(conversation, *sent)
+
+    def ask(self, other: Replica) -> tuple[str, bytes] | None:
+        """What OTHER sends to us: its head and the pack that leads there."""
         head = other.repository.require_head()
         if self.repository.contains_in_history(head):
-            return
+            return None
         haves = [oid for _, oid in zip(range(19), self.repository.log(), strict=False)]
-        pack = b"".join(other.repository.pack(head, haves))
+        return head, b"".join(other.repository.pack(head, haves))
+
+    def take(self, conversation: str, head: str, pack: bytes, *, yielding: bool = False) -> bool:
         author = self.author if self.repository.head() is not None else None
-        received = integrate(self.repository, conversation, pack, head, author)
+        received = integrate(self.repository, conversation, pack, head, author, yielding=yielding)
         self.announced.extend(commit.id for commit in received.commits)
+        return received.yielded
 
 
 def begin(path: Path, clock: Clock) -> tuple[list[Replica], str]:
@@ -132,6 +140,22 @@ def test_replicas_converge_whatever_happens(schedule: list[tuple[str, int, int]]
         pack = b"".join(replicas[0].repository.pack(logs[0][0], ()))
         integrate(clone, conversation, pack, logs[0][0], None)
         assert list(clone.log()) == logs[0]
+
+
+def test_two_that_join_at_the_same_moments_come_to_an_end(tmp_path: Path) -> None:
+    (ours, real, _), conversation = begin(tmp_path, Clock())
+    yields = 0
+    for number in range(3):
+        written = [authoring.commit(each.repository, each.author, message_maps.text(str(number))).id for each in (ours, real)]
+        for _ in range(3):
+            to_ours, to_real = ours.ask(real), real.ask(ours)
+            yields += to_ours is not None and ours.take(conversation, *to_ours, yielding=True)
+            if to_real is not None:
+                real.take(conversation, *to_real)
+        assert ours.repository.head() == real.repository.head()
+        assert all(ours.repository.contains_in_history(oid) for oid in written)
+    assert yields
+    assert len(ours.announced) == len(set(ours.announced))
 
 
 def test_a_large_pack_is_kept_as_a_pack_file(tmp_path: Path) -> None:
