@@ -23,6 +23,8 @@ from jamid.crypto.revocations import RevocationList
 warnings.filterwarnings("ignore", message=".*serial number which wasn't positive.*")
 
 VALIDITY = timedelta(days=10 * 365)
+CLOCK_TOLERANCE = timedelta(hours=2)
+"""So long before its start a certificate is taken already: whoever checks it may have the clock of another daylight saving time."""
 _PEM_BEGIN = b"-----BEGIN CERTIFICATE-----"
 _ACCEPTED_HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
 
@@ -189,7 +191,8 @@ def verify_chain(
 ) -> None:
     """Checks CERTIFICATE up to its topmost issuer, or up to ANCHOR when given; raises RemoteError with the reason.
 
-    Each link must be signed by the next, all be valid NOW, every issuer be a CA and none be revoked (protocol: identity, section 2).
+    Each link must be signed by the next, all be valid NOW (give or take a clock that is behind), every issuer be a CA and none be revoked
+    (protocol: identity, section 2).
     """
     if certificate.issuer is None and anchor is None:
         raise RemoteError("the certificate has no issuer")
@@ -214,7 +217,7 @@ def _names_issuer(certificate: x509.Certificate, issuer: x509.Certificate) -> bo
 
 
 def _check_dates(certificate: Certificate, now: datetime) -> None:
-    if not certificate.not_before <= now <= certificate.not_after:
+    if not certificate.not_before - CLOCK_TOLERANCE <= now <= certificate.not_after:
         period = f"{certificate.not_before:%Y-%m-%d %H:%M} to {certificate.not_after:%Y-%m-%d %H:%M}"
         raise RemoteError(f"the certificate of {certificate.id} is valid from {period}, not at {now:%Y-%m-%d %H:%M}")
 

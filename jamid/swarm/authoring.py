@@ -87,7 +87,9 @@ def merge(repository: Repository, author: Author, theirs: str) -> Commit:
 
 
 def _write(repository: Repository, author: Author, tree: str, parents: tuple[str, ...], message: bytes) -> Commit:
-    unsigned = build_commit(tree=tree, parents=parents, name=author.name(), device=author.device, time=int(author.now()), message=message)
+    # Peers refuse what is dated before its device existed, as all is for whose clock was set back.
+    time = int(max(author.now(), author.identity.certificate.not_before.timestamp()))
+    unsigned = build_commit(tree=tree, parents=parents, name=author.name(), device=author.device, time=time, message=message)
     raw = sign_commit(unsigned, author.identity.key)
     oid = repository.write(COMMIT, raw)
     repository.set_head(oid)

@@ -59,6 +59,12 @@ def test_pem_round_trip_and_order(device: Certificate) -> None:
         Certificate.from_pem(device.issuer.to_pem(chain=False) + device.to_pem(chain=False))
 
 
+def test_clock_that_is_an_hour_behind_refuses_no_new_certificate(device: Certificate) -> None:
+    verify_chain(device, now=device.not_before - timedelta(hours=1))
+    with pytest.raises(RemoteError, match="valid from"):
+        verify_chain(device, now=device.not_before - timedelta(days=1))
+
+
 def test_chain_with_a_strange_issuer_is_refused(device: Certificate, keys: list[PrivateKey]) -> None:
     stranger = create_ca(PrivateKey.generate(2048), NOW)
     forged = Certificate(device.native, Certificate(stranger.native))
