@@ -63,7 +63,7 @@ class Origin:
 
 async def create_identity(account: JamiAccount, origin: Origin) -> None:
     """Makes or fetches the account's keys, writes its files and makes this installation a device of it; raises JamidError."""
-    if origin.manager:
+    if origin.manager or (origin.restore and account.manager.is_used):
         from jamid.accounts.managed import create_managed
 
         await create_managed(account, origin)

@@ -192,7 +192,7 @@ class Session:
             self._account.messages.retry_all()
             self._tasks.spawn(self._account.refresh_registered_name(), "own name")
             if self._account.manager.is_used:
-                self._tasks.spawn(self._account.manager.synchronise(), "account server")
+                self._tasks.spawn(self._account.manager.registered(), "account server")
 
     # -- listening --
 

@@ -134,6 +134,7 @@ class Vault:
             _log.warning("[account=%s] device %s is not revoked: %s", account.id, device_id[:16], error)
             return UNKNOWN_DEVICE
         await account.devices.forget(device_id)
+        account.tasks.spawn(account.manager.synchronise(), "account server")
         return REVOKED
 
     async def _save(self, archive: Archive, key: ArchiveKey | None) -> bytes:
