@@ -276,6 +276,11 @@ class ContactBook:
             contact = self.contacts.get(uri)
             if contact is not None and contact.is_active and (contact.confirmed or not confirmed):
                 return contact
+            request = self.pending.get(uri)
+            if request is not None and request.conversation_id and not (contact is not None and contact.is_active):
+                # To ask whoever asks is to accept: real daemons stay with the conversation they asked with.
+                await self.accept(uri)
+                return self.contacts.get(uri)
             conversation = self.conversation_with(uri)
             if not conversation:
                 conversation = await self._account.seams.conversations.one_to_one(self._account.id, uri)
@@ -301,12 +306,20 @@ class ContactBook:
             self._account.devices.contacts_changed()
 
     async def _receive_from_contact(self, certificate: Certificate, uri: str, contact: Contact, request: TrustRequest) -> None:
-        await self._confirmed(uri, request.conversation_id)
         if request.confirm:
+            await self._confirmed(uri, request.conversation_id)
             await in_thread(self._payload_path(uri).unlink, True)
         else:
-            confirmation = TrustRequest(contact.conversation_id or request.conversation_id, b"", confirm=True)
-            self._account.tasks.spawn(self._send_to_device(uri, certificate, confirmation), "confirm")
+            await self._added(uri, confirmed=True, conversation_id="")
+            self._account.tasks.spawn(self._answer_contact(certificate, uri, contact, request), "confirm")
+
+    async def _answer_contact(self, certificate: Certificate, uri: str, contact: Contact, request: TrustRequest) -> None:
+        conversation = contact.conversation_id
+        if request.conversation_id:
+            conversation = await self._account.seams.conversations.crossed(
+                self._account.id, uri, request.conversation_id, dated=bool(request.invited)
+            )
+        await self._send_to_device(uri, certificate, TrustRequest(conversation or request.conversation_id, b"", confirm=True))
 
     async def _confirmed(self, uri: str, conversation_id: str) -> None:
         """A contact wants us as one too, with its CONVERSATION_ID."""

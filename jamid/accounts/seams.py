@@ -34,6 +34,10 @@ class ContactConversations(Protocol):
         """The user accepted a contact: its conversation is cloned from it."""
         ...
 
+    async def crossed(self, account_id: str, uri: str, conversation_id: str, *, dated: bool) -> str:
+        """A contact that we asked asks us as well, with CONVERSATION_ID; which one we both take. Real daemons do not date what they ask."""
+        ...
+
     def request_declined(self, account_id: str, uri: str, conversation_id: str) -> None:
         """The user discarded a request: conversationRequestDeclined is published."""
         ...
@@ -95,6 +99,9 @@ class NoConversations:
 
     def request_accepted(self, account_id: str, uri: str, conversation_id: str) -> None:
         return None
+
+    async def crossed(self, account_id: str, uri: str, conversation_id: str, *, dated: bool) -> str:
+        return conversation_id
 
     def request_declined(self, account_id: str, uri: str, conversation_id: str) -> None:
         return None

@@ -175,6 +175,9 @@ class Conversing:
     async def contact_gone(self, account_id: str, uri: str, conversation_id: str, banned: bool) -> None:
         await self._conversations.contact_gone(account_id, uri, conversation_id, banned)
 
+    async def crossed(self, account_id: str, uri: str, conversation_id: str, *, dated: bool) -> str:
+        return await self._conversations.crossed(account_id, uri, conversation_id, dated=dated)
+
     def request_accepted(self, account_id: str, uri: str, conversation_id: str) -> None:
         self._conversations.request_accepted(account_id, uri, conversation_id)
 

@@ -166,9 +166,7 @@ class Membership:
             self._confirmed.add(conversation_id)
         if not conversation_id or account.find(conversation_id) is not None:
             return
-        ours_stays = ours is not None and (
-            await self._is_alive(ours.id, uri) or (self._is_new(ours) and ours.id < conversation_id)
-        )
+        ours_stays = ours is not None and (await self._is_alive(ours.id, uri) or (self._is_new(ours) and ours.id < conversation_id))
         await self._settle(uri, conversation_id, theirs=not ours_stays)
 
     async def crossed(self, uri: str, conversation_id: str, *, dated: bool) -> str:

@@ -103,6 +103,11 @@ class Conversations(Messaging):
         if account := self._accounts.get(account_id):
             self._spawn(account.membership.contact_confirmed(uri, conversation_id), "confirmed")
 
+    async def crossed(self, account_id: str, uri: str, conversation_id: str, *, dated: bool) -> str:
+        """A contact whom we asked asks us as well; the conversation that both take."""
+        account = self._accounts.get(account_id)
+        return await account.membership.crossed(uri, conversation_id, dated=dated) if account is not None else conversation_id
+
     async def contact_gone(self, account_id: str, uri: str, conversation_id: str, banned: bool) -> None:
         """A contact was removed or banned."""
         if account := self._accounts.get(account_id):

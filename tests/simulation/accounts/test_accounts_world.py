@@ -218,6 +218,18 @@ class TestContacts:
         assert await ask(4) == 0
         assert await ask(5) == 1
 
+    async def test_asking_whoever_asks_is_to_accept(self, one: Machine, other: Machine, memory: MemoryDht) -> None:
+        a, b = await one.account(), await other.account()
+        await put_in_inbox(memory, a, b, Value(id=1, type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))
+        await settle()
+        await b.contacts.send_request(a.uri, VCARD)
+        await settle()
+        contact = b.contacts.contacts.get(a.uri)
+        assert contact is not None
+        assert (contact.confirmed, contact.conversation_id) == (True, "c" * 40)
+        assert len(b.contacts.pending) == 0
+        assert one.signals(IncomingTrustRequest) == []
+
     async def test_asking_again_is_a_newer_request_and_repeating_is_not(self, one: Machine, other: Machine, clock: ManualClock) -> None:
         a, b = await one.account(), await other.account()
         await a.contacts.send_request(b.uri, VCARD)

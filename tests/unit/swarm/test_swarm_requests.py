@@ -13,7 +13,7 @@ from swarm_world import world
 
 from jamid.core import limits
 from jamid.core.signals import ConversationRequestDeclined
-from jamid.swarm import instant
+from jamid.swarm import instant, membership
 from jamid.swarm.records import ConversationRequest
 
 SENDER, CONVERSATION = "1" * 40, "c" * 40
@@ -50,6 +50,25 @@ async def test_a_removed_contact_does_not_come_back_through_the_old_conversation
         assert instant.ASK_INVITATION not in [mime for _, _, mime, _ in w.messages[before:]]
         assert account.requests.pending() == []
         assert conversation not in one.conversations.get_conversations(one.id)
+
+
+async def test_whoever_asked_while_we_asked_is_followed_unless_it_takes_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "_CROSSING_SECONDS", 0.05)
+    async with world(tmp_path) as w:
+        one, other = await w.add(1), await w.add(2)
+        ours = await one.conversations.one_to_one(one.id, other.uri)
+        theirs = await other.conversations.one_to_one(other.id, one.uri)
+        one.contacts[other.uri], other.contacts[one.uri] = ours, theirs
+        one.conversations.contact_confirmed(one.id, other.uri, ours)
+        assert await one.conversations.crossed(one.id, other.uri, theirs, dated=False) == ours
+    async with world(tmp_path / "again") as w:
+        one, other = await w.add(1), await w.add(2)
+        ours = await one.conversations.one_to_one(one.id, other.uri)
+        theirs = await other.conversations.one_to_one(other.id, one.uri)
+        one.contacts[other.uri], other.contacts[one.uri] = ours, theirs
+        assert await one.conversations.crossed(one.id, other.uri, theirs, dated=False) == theirs
+        await other.wait(lambda: other.roles(theirs).get(one.uri) == "member")
+        await one.wait(lambda: one.contacts[other.uri] == theirs and one.conversations.get_conversations(one.id) == [theirs])
 
 
 async def test_contacts_do_not_hear_of_declined_groups(tmp_path: Path) -> None:
