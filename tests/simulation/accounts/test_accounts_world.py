@@ -477,6 +477,18 @@ class TestMessages:
         assert [signal.status for signal in one.signals(AccountMessageStatusChanged)] == [1, 2]
         assert a.messages.status(token) == 2
 
+    async def test_members_of_our_groups_are_answered_though_no_contacts(
+        self, one: Machine, other: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:  # fmt: skip
+        a, b = await one.account(), await other.account(DHT_PublicInCalls="false")
+        refused = await a.messages.send(b.uri, {"text/plain": "hello"})
+        await settle(0.4)
+        assert (a.messages.status(refused), other.signals(IncomingAccountMessage)) == (1, [])
+        monkeypatch.setattr(b.seams.conversations, "is_member", lambda account, uri: (account, uri) == (b.id, a.uri), raising=False)
+        heard = await a.messages.send(b.uri, {"text/plain": "hello again"})
+        await settle(0.4)
+        assert a.messages.status(heard) == 2
+
     async def test_message_waits_and_survives_a_restart(
         self, one: Machine, other: Machine, tmp_path: Path, memory: MemoryDht, clock: ManualClock
     ) -> None:  # fmt: skip
