@@ -168,21 +168,22 @@ class Cloner:
         channel = await self._channels.open(device, conversation.id)
         started = asyncio.get_running_loop().time()
 
-        def progress(received: int) -> None:
-            _log.info("%r %.0f MiB received from device %s", conversation, received / (1 << 20), device[:16])
+        def progress(received: int, objects: int) -> None:
+            rate = received / 1024 / (asyncio.get_running_loop().time() - started)
+            text = "%r cloning from device %s: %.1f MiB of %d objects received, %.0f KiB/s"
+            _log.info(text, conversation, device[:16], received / (1 << 20), objects, rate)
+
+        def checked(done: int, total: int) -> None:
+            _log.info("%r cloning: %d of %d commits checked", conversation, done, total)
 
         async def nothing_known(_head: str) -> tuple[bool, list[str]]:
             return False, []
 
         head, pack = await fetch(channel, conversation.id, device, nothing_known, progress)
         assert pack is not None
-        await in_thread(_build, conversation, pack, head, _shown)
+        await in_thread(_build, conversation, pack, head, checked)
         taken = asyncio.get_running_loop().time() - started
         _log.info("%r cloned %d KiB from device %s in %.2f s", conversation, len(pack) // 1024, device[:16], taken)
-
-
-def _shown(done: int, total: int) -> None:
-    _log.info("checked %d of %d commits", done, total)
 
 
 def _build(conversation: Conversation, pack: bytes, head: str, progress: Callable[[int, int], None]) -> None:

@@ -71,6 +71,11 @@ class FetchPack:
         """Bytes of the pack so far."""
         return self._received
 
+    @property
+    def objects(self) -> int:
+        """How many objects the pack is to have, 0 as long as that is not known."""
+        return int.from_bytes(self._pieces[0][8:12]) if self._pieces else 0
+
     def pack(self) -> bytes:
         """The pack, once DONE."""
         return b"".join(self._pieces)

@@ -16,7 +16,8 @@ from jamid.swarm.seams import ByteChannel, Home
 
 _log = logging.getLogger(__name__)
 _READ: Final = 1 << 20
-_PROGRESS_BYTES: Final = 8 << 20
+_PROGRESS_SECONDS: Final = 5.0
+"""How often a long fetch is told of."""
 
 
 class GitChannels:
@@ -78,15 +79,18 @@ async def fetch(
     conversation: str,
     device: str,
     known: Callable[[str], Awaitable[tuple[bool, list[str]]]],
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[str, bytes | None]:
     """Fetches the branch over CHANNEL; the peer's head, and the pack that leads to it, None when nothing is new.
+
+    PROGRESS is told now and then how many bytes there are so far, and of how many objects in all.
 
     Raises RemoteError when the peer speaks something else, ConnectionError when the channel ends, TimeoutError when nothing comes.
     """
     machine = FetchPack()
     await channel.write(machine.begin(conversation, device))
-    told = 0
+    loop = asyncio.get_running_loop()
+    told = loop.time()
     while machine.step is not Step.DONE:
         async with asyncio.timeout(limits.FETCH_SECONDS):
             data = await channel.read(_READ)
@@ -100,9 +104,9 @@ async def fetch(
                 await channel.write(machine.up_to_date())
                 return machine.head, None
             await channel.write(machine.request(haves))
-        elif progress is not None and machine.received - told >= _PROGRESS_BYTES:
-            told = machine.received
-            progress(told)
+        elif progress is not None and loop.time() - told >= _PROGRESS_SECONDS:
+            told = loop.time()
+            progress(machine.received, machine.objects)
     await channel.write(b"0000")
     assert machine.head is not None
     return machine.head, machine.pack()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from swarm_world import FakeHome, World, world
 from jamid.core import limits
 from jamid.core.clock import SystemClock
 from jamid.core.signals import ActiveCallsChanged, ComposingStatusChanged, ConversationReady, MessageReceived
-from jamid.swarm import composing, message_maps
+from jamid.swarm import composing, fetching, message_maps
 from jamid.swarm.conversation import Conversation
 from jamid.swarm.repository import Repository
 from jamid.swarm.service import Conversations
@@ -48,6 +49,17 @@ async def test_calls_are_told_before_a_cloned_conversation_is_ready(tmp_path: Pa
         await c.conversations.accept_conversation_request(c.id, conversation)
         await c.wait(lambda: c.of(ConversationReady))
         assert c.of(ActiveCallsChanged) == [ActiveCallsChanged(c.id, conversation, [{"id": "7", "uri": a.uri, "device": a.device_id}])]
+
+
+async def test_a_long_clone_is_told_of_in_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(fetching, "_PROGRESS_SECONDS", 0)
+    with caplog.at_level("INFO", "jamid.swarm.cloning"):
+        async with world(tmp_path) as w:
+            await begin(w)
+    told = next(record.getMessage() for record in caplog.records if "received" in record.getMessage())
+    assert re.search(r"cloning from device [0-9a-f]{16}: 0\.0 MiB of [1-9][0-9]* objects received, [0-9]+ KiB/s", told)
 
 
 async def test_nobody_begins_or_ends_the_calls_of_another(tmp_path: Path) -> None:
