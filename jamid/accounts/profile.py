@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 AVATAR_PATH: Final = 0
 AVATAR_BASE64: Final = 1
 AVATAR_REMOVED: Final = 2
+_OLDEST: Final = 1
 
 
 class OwnProfile:
@@ -77,19 +78,29 @@ class OwnProfile:
         await self._write(replace(Profile.from_vcard(await self.read()), name=name))
 
     async def set_if_absent(self, name: str, photo: str) -> None:
-        """The first profile, at creation."""
+        """The first profile, at creation: older than any that another device of the account has."""
         if name or photo:
-            await self._write(Profile(name, photo))
+            await self._write(Profile(name, photo), modified=_OLDEST)
 
-    async def _write(self, profile: Profile) -> None:
+    async def receive(self, vcard: bytes, modified: int) -> None:
+        """The profile as another device of the account has it since MODIFIED (unix seconds, 0 for unknown); an older one is left."""
+        own = self.path_of(self._account.uri)
+        if modified and own.exists() and modified <= int(own.stat().st_mtime):
+            return
+        await in_thread(_write_linked, own, self.path, vcard, modified)
+        self._account.events.publish(ProfileReceived(self._account.id, self._account.uri, str(self.path)))
+
+    async def _write(self, profile: Profile, modified: int = 0) -> None:
         if not self._account.uri:
             return
-        await in_thread(_write_linked, self.path_of(self._account.uri), self.path, profile.to_vcard())
+        await in_thread(_write_linked, self.path_of(self._account.uri), self.path, profile.to_vcard(), modified)
         self._account.events.publish(ProfileChanged(self._account.id))
 
 
-def _write_linked(real: Path, link: Path, data: bytes) -> None:
+def _write_linked(real: Path, link: Path, data: bytes, modified: int) -> None:
     write_atomically(real, data)
+    if modified:
+        os.utime(real, (modified, modified))
     target = os.path.relpath(real, link.parent)
     if link.is_symlink() and os.readlink(link) == target:
         return

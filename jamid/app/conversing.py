@@ -77,6 +77,9 @@ class ConversingAccount(AccountView):
     def profile_path(self, uri: str) -> Path:
         return self._account.profile.path_of(uri)
 
+    async def own_profile_received(self, vcard: bytes, modified: int) -> None:
+        await self._account.profile.receive(vcard, modified)
+
     # -- peers --
 
     async def devices_of(self, uri: str) -> list[Certificate]:

@@ -304,6 +304,8 @@ class AccountConversations:
         if peer.generation is Generation.G13:
             self._older.add(peer.account_uri)
         self.cloner.peer_seen(peer.account_uri)
+        if peer.account_uri == self.home.uri:
+            self.profiles.own_device_connected(peer)
         self.tasks.spawn(self._catch_up(peer), "catch up")
 
     def disconnected(self, peer: PeerDevice) -> None:

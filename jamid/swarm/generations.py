@@ -37,6 +37,12 @@ def profile_channel(conversation: str, device: str, generation: Generation | Non
     return f"{name}?sha3={digest}&modified={to_file_clock(modified)}" if generation is Generation.G17 else name
 
 
+def own_profile_channel(generation: Generation | None, digest: str, modified: int) -> str:
+    """The channel on which another device of the account gets our profile."""
+    name = "data-transfer://profile.vcf"
+    return name if generation is Generation.G13 else f"{name}?sha3={digest}&modified={to_file_clock(modified)}"
+
+
 def to_file_clock(seconds: int) -> int:
     """Unix seconds as 17 writes the time of a file."""
     return (seconds - _FILE_CLOCK_EPOCH) % _WRAP

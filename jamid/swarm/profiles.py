@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _OWN = re.compile(r"data-transfer://profile\.vcf(?:\?.*)?")
+_MODIFIED = re.compile(r"[?&]modified=(\d{1,20})(?:&|$)")
 _PUSH = re.compile(r"data-transfer://([0-9a-f]{40})/([0-9a-f]{64})/profile\.vcf(?:\?.*)?")
 _ASK = re.compile(r"data-transfer://([0-9a-f]{40})/profile/([0-9a-f]{40})\.vcf(?:\?.*)?")
 _SECONDS: Final = 30.0
@@ -36,7 +37,8 @@ class Profiles:
 
     def __init__(self, account: AccountConversations) -> None:
         self._account = account
-        self._pushing: set[str] = set()
+        self._given: dict[str, tuple[Conversation | None, PeerDevice]] = {}
+        """device -> where it was given our profile; None for own devices"""
 
     # -- handler of channels --
 
@@ -65,15 +67,28 @@ class Profiles:
 
     def peer_active(self, conversation: Conversation, peer: PeerDevice) -> None:
         """A device of a member has fetched: it gets our profile, once per content."""
-        if peer.device_id not in self._pushing and peer.account_uri != self._account.home.uri:
-            self._pushing.add(peer.device_id)
-            self._account.tasks.spawn(self._push(conversation, peer), "push profile")
+        if peer.account_uri != self._account.home.uri:
+            self._give(conversation, peer)
+
+    def own_device_connected(self, peer: PeerDevice) -> None:
+        """Another device of the account is there: it gets our profile, and takes it if it is newer than its own."""
+        if peer.generation is not Generation.G13:  # which cannot be told how new it is
+            self._give(None, peer)
 
     async def changed(self) -> None:
-        """Our own profile is another now: every device must get it again."""
-        self._pushing.clear()
+        """Our own profile is another now: who is connected gets it at once, the others when they come."""
+        links = self._account.home.links
+        given, self._given = self._given, {}
+        for conversation, peer in given.values():
+            if links is not None and links.connected(peer.device_id):
+                self._give(conversation, peer)
 
     # -- details --
+
+    def _give(self, conversation: Conversation | None, peer: PeerDevice) -> None:
+        if peer.device_id not in self._given:
+            self._given[peer.device_id] = conversation, peer
+            self._account.tasks.spawn(self._push(conversation, peer), "push profile")
 
     def _is_member(self, conversation_id: str, peer: PeerDevice) -> bool:
         conversation = self._account.find(conversation_id)
@@ -88,6 +103,8 @@ class Profiles:
             channel.close()
         elif ask is not None:
             await self._send(channel, ask[2])
+        elif match is None:
+            await self._receive_own(channel)
         else:
             await self._receive(channel, channel.peer.account_uri)
 
@@ -120,7 +137,30 @@ class Profiles:
         finally:
             channel.close()
 
+    async def _receive_own(self, channel: ByteChannel) -> None:
+        data = await self._take(channel, self._account.home.uri)
+        modified = _MODIFIED.search(channel.name)
+        try:
+            if data:
+                await self._account.home.own_profile_received(data, generations.unix_time(modified[1]) if modified else 0)
+        except LocalError as error:
+            _log.error("[account=%s] %s", self._account.home.id, error)
+
     async def _receive(self, channel: ByteChannel, uri: str) -> None:
+        data = await self._take(channel, uri)
+        if not data:
+            return
+        home = self._account.home
+        path = home.profile_path(uri)
+        try:
+            if await self._read(uri) != data:
+                await in_thread(write_atomically, path, data)
+            self._account.publish(ProfileReceived(home.id, uri, str(path)))
+        except LocalError as error:
+            _log.error("[account=%s] %s", home.id, error)
+
+    async def _take(self, channel: ByteChannel, uri: str) -> bytes:
+        """The vCard of URI that comes on a channel, empty when none does."""
         data = bytearray()
         try:
             async with asyncio.timeout(_SECONDS):
@@ -130,19 +170,10 @@ class Profiles:
                         raise RemoteError(f"the profile of {uri} is larger than {limits.MEMBER_PROFILE_BYTES} bytes")
         except (RemoteError, TimeoutError, ConnectionError) as error:
             _log.info("[account=%s] no profile of %s: %s", self._account.home.id, uri, error or "it does not come")
-            return
+            return b""
         finally:
             channel.close()
-        if not data.lstrip().startswith(b"BEGIN:VCARD"):
-            return
-        home = self._account.home
-        path = home.profile_path(uri)
-        try:
-            if await self._read(uri) != data:
-                await in_thread(write_atomically, path, bytes(data))
-            self._account.publish(ProfileReceived(home.id, uri, str(path)))
-        except LocalError as error:
-            _log.error("[account=%s] %s", home.id, error)
+        return bytes(data) if data.lstrip().startswith(b"BEGIN:VCARD") else b""
 
     async def _ask_all(self, conversation: Conversation, device: str) -> None:
         home = self._account.home
@@ -163,7 +194,7 @@ class Profiles:
                 continue
             await self._receive(channel, uri)
 
-    async def _push(self, conversation: Conversation, peer: PeerDevice) -> None:
+    async def _push(self, conversation: Conversation | None, peer: PeerDevice) -> None:
         home = self._account.home
         data = await self._read(home.uri)
         digest = hashlib.sha3_512(data).hexdigest()
@@ -174,12 +205,15 @@ class Profiles:
         if certificate is None:
             return
         modified = int((await in_thread(home.profile_path(home.uri).stat)).st_mtime)
-        generation = Generation.G17 if self._account.routing.knows(conversation.id, peer.device_id) else peer.generation
-        name = generations.profile_channel(conversation.id, home.device_id, generation, digest, modified)
+        if conversation is None:
+            name = generations.own_profile_channel(peer.generation, digest, modified)
+        else:
+            generation = Generation.G17 if self._account.routing.knows(conversation.id, peer.device_id) else peer.generation
+            name = generations.profile_channel(conversation.id, home.device_id, generation, digest, modified)
         try:
             channel = await home.links.open(certificate, name, only_existing=True)
         except (ConnectionError, TimeoutError, JamidError) as error:
-            _log.debug("%r device %s does not take our profile: %s", conversation, peer.device_id[:16], error)
+            _log.debug("[account=%s] device %s does not take our profile: %s", home.id, peer.device_id[:16], error)
             return
         await self._send(channel, home.uri)
         await in_thread(_mark, home.cache_path, marker, digest)

@@ -151,5 +151,9 @@ class Home(Protocol):
         """Where the vCard of URI (or our own) is kept."""
         ...
 
+    async def own_profile_received(self, vcard: bytes, modified: int) -> None:
+        """Another own device has our vCard so since MODIFIED, in unix seconds, 0 when it did not tell."""
+        ...
+
 
 Publish = Callable[[object], None]

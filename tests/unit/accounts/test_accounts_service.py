@@ -224,6 +224,16 @@ class TestProfile:
         assert Profile.from_vcard(account.profile.path.read_bytes()).photo == ""
         assert account.display_name == "Bea"
 
+    async def test_newer_profiles_of_other_devices_are_taken(self, machine: Machine) -> None:
+        account = await machine.account()
+        await account.profile.set_if_absent("first", "")
+        await account.profile.receive(b"BEGIN:VCARD\nFN:Ann\nEND:VCARD\n", 2000)
+        await account.profile.receive(b"BEGIN:VCARD\nFN:old\nEND:VCARD\n", 1000)
+        assert Profile.from_vcard(await account.profile.read()).name == "Ann"
+        assert account.profile.path.is_symlink()
+        await account.profile.receive(b"BEGIN:VCARD\nFN:Bea\nEND:VCARD\n", 3000)
+        assert Profile.from_vcard(await account.profile.read()).name == "Bea"
+
 
 class TestSip:
     async def test_sip_account_is_kept_in_the_settings(self, machine: Machine, tmp_path: Path, memory: MemoryDht) -> None:

@@ -139,6 +139,7 @@ class FakeHome:
         self.contacts: dict[str, str] = {}
         self.banned: set[str] = set()
         self.declined_elsewhere: list[tuple[str, str, int]] = []
+        self.own_profiles: list[tuple[bytes, int]] = []
         self.online = True
         self.events = Events()
         self.signals: list[Signal] = []
@@ -210,6 +211,9 @@ class FakeHome:
 
     def profile_path(self, uri: str) -> Path:
         return self.data_path / "profiles" / f"{uri}.vcf"
+
+    async def own_profile_received(self, vcard: bytes, modified: int) -> None:
+        self.own_profiles.append((vcard, modified))
 
     # -- what tests ask --
 
