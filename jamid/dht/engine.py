@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -98,7 +98,6 @@ class Engine:
     def __init__(self, settings: EngineSettings, timers: Timers, network: Network, rng: random.Random, handler: Handler) -> None:
         self.id = settings.node_id
         self.network_id = settings.network
-        self.client = settings.client
         self.caches = {family: NodeCache(family) for family in Family}
         self.statistics = Statistics()
         self.seen_as: Counter[bytes] = Counter()
@@ -112,7 +111,8 @@ class Engine:
         self._rate = RateLimit(settings.requests_per_second)
         self._budget = ByteBudget()
         self._blacklist: dict[Address, None] = {}
-        self._envelope: dict[str, Any] = {"network": settings.network, "client": settings.client}
+        self.envelope: Mapping[str, Any] = {"sender": settings.node_id, "network": settings.network, "client": settings.client}
+        """the fields that all our messages share"""
         self.sent_requests = 0
 
     # -- in
@@ -261,12 +261,12 @@ class Engine:
 
     def reply_error(self, tid: int, code: int, text: str, address: Address) -> None:
         """Answers a request that we do not grant."""
-        self.answer(encode(ErrorReply(tid=tid, sender=self.id, code=code, text=text, **self._envelope)), address)
+        self.answer(encode(ErrorReply(tid=tid, code=code, text=text, **self.envelope)), address)
 
     def ping(self, node: RemoteNode, on_reply: OnReply | None = None, on_failure: Event | None = None) -> Pending:
         """Asks NODE whether it is there; its id may be unknown (zero)."""
         tid = self._requests.new_tid()
-        message = Ping(tid=tid, sender=self.id, **self._envelope)
+        message = Ping(tid=tid, **self.envelope)
         return self._start(node, tid, message, on_reply, on_failure=on_failure)
 
     def find(
@@ -280,7 +280,7 @@ class Engine:
     ) -> Pending:
         """Asks NODE for the nodes closest to TARGET."""
         tid = self._requests.new_tid()
-        message = Find(tid=tid, sender=self.id, target=target, want=want, **self._envelope)
+        message = Find(tid=tid, target=target, want=want, **self.envelope)
         return self._start(node, tid, message, self._with_token(node, on_reply), on_silence=on_silence, on_failure=on_failure)
 
     def get(
@@ -295,7 +295,7 @@ class Engine:
     ) -> Pending:
         """Asks NODE for values."""
         tid = self._requests.new_tid()
-        message = Get(tid=tid, sender=self.id, key=key, query=query, want=want, **self._envelope)
+        message = Get(tid=tid, key=key, query=query, want=want, **self.envelope)
         return self._start(node, tid, message, self._with_token(node, on_reply), on_silence=on_silence, on_failure=on_failure)
 
     def put(
@@ -312,7 +312,7 @@ class Engine:
     ) -> Pending:
         """Asks NODE to store VALUE."""
         tid = self._requests.new_tid()
-        message = Put(tid=tid, sender=self.id, key=key, values=(value,), created=created, token=token, **self._envelope)
+        message = Put(tid=tid, key=key, values=(value,), created=created, token=token, **self.envelope)
         return self._start(node, tid, message, on_reply, on_error, on_silence, on_failure)
 
     def refresh(
@@ -327,7 +327,7 @@ class Engine:
     ) -> Pending:
         """Asks NODE to keep a value that it has."""
         tid = self._requests.new_tid()
-        message = Refresh(tid=tid, sender=self.id, key=key, value_id=value_id, token=token, **self._envelope)
+        message = Refresh(tid=tid, key=key, value_id=value_id, token=token, **self.envelope)
         return self._start(node, tid, message, on_reply, on_error, None, on_failure)
 
     def listen(
@@ -344,7 +344,7 @@ class Engine:
     ) -> Pending:
         """Asks NODE to tell us of changes."""
         tid = self._requests.new_tid()
-        message = Listen(tid=tid, sender=self.id, key=key, token=token, socket=socket, query=query, **self._envelope)
+        message = Listen(tid=tid, key=key, token=token, socket=socket, query=query, **self.envelope)
         return self._start(node, tid, message, on_reply, on_error, on_silence, on_failure)
 
     def update(self, node: RemoteNode, message: Update) -> Pending:

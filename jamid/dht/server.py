@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from jamid.core.identifiers import InfoHash
 from jamid.dht.addresses import Address, Family, packed_host
@@ -180,9 +180,8 @@ class Server:
         fields: Sequence[dict[Field, FieldValue]] | None = None,
         value_id: int | None = None,
     ) -> None:
-        engine = self._engine
-        head = Reply(tid=tid, sender=engine.id, network=engine.network_id, client=engine.client)
-        engine.answer(pack_reply(head, packed_host(source.host), *nodes, token, values, fields, value_id), source)
+        head = Reply(tid=tid, **self._engine.envelope)
+        self._engine.answer(pack_reply(head, packed_host(source.host), *nodes, token, values, fields, value_id), source)
 
     def _refuse(self, tid: int, code: int, text: str, source: Address) -> None:
         self._engine.reply_error(tid, code, text, source)
@@ -202,55 +201,20 @@ class Server:
         node = listener.node
         token = self._tokens.make(node.address)
         if listener.legacy:
-            message = Reply(
-                tid=listener.socket,
-                sender=self._engine.id,
-                seen=packed_host(node.address.host),
-                token=token,
-                values=tuple(values),
-                network=self._engine.network_id,
-            )
-            self._engine.answer(encode(message), node.address)
+            seen = packed_host(node.address.host)
+            legacy = Reply(tid=listener.socket, seen=seen, token=token, values=tuple(values), **self._engine.envelope)
+            self._engine.answer(encode(legacy), node.address)
             return
-        self._engine.update(
-            node,
-            Update(
-                tid=self._engine.new_tid(),
-                sender=self._engine.id,
-                key=key,
-                socket=listener.socket,
-                values=tuple(values),
-                token=token,
-                network=self._engine.network_id,
-                client=self._engine.client,
-            ),
-        )
+        tid = self._engine.new_tid()
+        update = Update(tid=tid, key=key, socket=listener.socket, values=tuple(values), token=token, **self._engine.envelope)
+        self._engine.update(node, update)
 
     def _push_ids(self, listener: RemoteListener, change: Change, ids: tuple[int, ...]) -> None:
         node = listener.node
         token = self._tokens.make(node.address)
         refreshed, expired = (ids, ()) if change is Change.REFRESHED else ((), ids)
+        news: dict[str, Any] = {"token": token, "refreshed": refreshed, "expired": expired, **self._engine.envelope}
         if listener.legacy:
-            legacy = LegacyUpdate(
-                tid=listener.socket,
-                sender=self._engine.id,
-                token=token,
-                refreshed=refreshed,
-                expired=expired,
-                network=self._engine.network_id,
-            )
-            self._engine.answer(encode(legacy), node.address)
-            return
-        self._engine.update(
-            node,
-            Update(
-                tid=self._engine.new_tid(),
-                sender=self._engine.id,
-                socket=listener.socket,
-                token=token,
-                refreshed=refreshed,
-                expired=expired,
-                network=self._engine.network_id,
-                client=self._engine.client,
-            ),
-        )
+            self._engine.answer(encode(LegacyUpdate(tid=listener.socket, **news)), node.address)
+        else:
+            self._engine.update(node, Update(tid=self._engine.new_tid(), socket=listener.socket, **news))
