@@ -264,6 +264,7 @@ class AccountConversations:
     def _pulled(self, conversation: Conversation, device: str, head: str, commits: list[Commit]) -> None:
         """DEVICE had HEAD, of which COMMITS were new: the others are told of them, and that device too when we had to merge."""
         self.notifier.has(conversation, device, head)
+        self.transfers.peer_active(conversation)
         if not commits:
             return
         if conversation.facts is not None:
@@ -288,6 +289,7 @@ class AccountConversations:
         self._look_again(conversation, peer.device_id)
         conversation.statuses.fetched(peer.account_uri, commit)
         self.profiles.peer_active(conversation, peer)
+        self.transfers.peer_active(conversation)
         if conversation.info.is_removed:
             asyncio.get_running_loop().call_later(_LEAVE_SECONDS, lambda: self.tasks.spawn(self.erase(conversation.id), "erase"))
 

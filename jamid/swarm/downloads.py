@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from jamid.core.errors import JamidError, LocalError, RemoteError
+from jamid.core.errors import JamidError, LocalError
 from jamid.core.signals import DataTransferEvent
 from jamid.core.tasks import in_thread
 from jamid.swarm.file_store import Incoming, file_place, link_file, partial_path
@@ -36,6 +36,8 @@ _FIRST_BYTE_SECONDS: Final = 60.0
 _SILENCE_SECONDS: Final = 20.0
 _ATTEMPTS: Final = (0.0, 0.5, 2.0, 10.0)
 """Pauses before each attempt to find a device that has a file: the real daemon offers its own a moment before it can serve them."""
+_RESUME_SECONDS: Final = 10.0
+"""What waits is tried with every sign of a peer, but not more often than this."""
 
 Key = tuple[str, str]
 """conversation and file"""
@@ -48,6 +50,8 @@ class _Running:
     target: Path
     task: asyncio.Task[None] = field(init=False)
     progress: int = 0
+    told: bool = False
+    """that it goes on"""
     again: bool = False
     """asked for once more meanwhile: it begins anew when this one ends without success"""
 
@@ -61,6 +65,10 @@ class Downloads:
         """told of each file that is here and whose digest was found right; blocking"""
         self._running: dict[Key, _Running] = {}
         self._noting = asyncio.Lock()
+        self._waits: dict[str, bool] = {}
+        """conversation -> whether anything waits in it"""
+        self._resumed: dict[str, float] = {}
+        """conversation -> when what waits in it was tried last"""
 
     async def close(self) -> None:
         for running in tuple(self._running.values()):
@@ -77,12 +85,21 @@ class Downloads:
         if self._is_taken(target, (conversation.id, waiting.file_id)):
             raise LocalError(f"another download is being written to {target}; choose another place")
         await self._note(conversation, waiting.file_id, waiting)
-        self._start(conversation, waiting)
+        if (running := self._running.get((conversation.id, waiting.file_id))) is not None:
+            running.again = True
+        else:
+            self._start(conversation, waiting)
 
-    async def resume(self, conversations: list[Conversation]) -> None:
-        """Somebody who may have files of these is there."""
-        for conversation in conversations:
-            for waiting in (await in_thread(conversation.store.read_waiting, conversation.id)).values():
+    def worth_resuming(self, conversation: Conversation) -> bool:
+        """Whether something may wait in CONVERSATION that was not just tried."""
+        now = asyncio.get_running_loop().time()
+        return self._waits.get(conversation.id, True) and now - self._resumed.get(conversation.id, -_RESUME_SECONDS) >= _RESUME_SECONDS
+
+    async def resume(self, conversation: Conversation) -> None:
+        """Starts what waits in CONVERSATION and is not under way."""
+        self._resumed[conversation.id] = asyncio.get_running_loop().time()
+        for waiting in (await self._read(conversation)).values():
+            if (conversation.id, waiting.file_id) not in self._running:
                 self._start(conversation, waiting)
 
     async def cancel(self, conversation: Conversation, file_id: str) -> bool:
@@ -105,9 +122,6 @@ class Downloads:
 
     def _start(self, conversation: Conversation, waiting: WaitingFile) -> None:
         key = conversation.id, waiting.file_id
-        if key in self._running:
-            self._running[key].again = True
-            return
         target = _target(conversation, waiting)
         if self._is_taken(target, key):
             return
@@ -121,7 +135,7 @@ class Downloads:
     def _ended(self, conversation: Conversation, key: Key, running: _Running) -> None:
         del self._running[key]
         if running.again:
-            self._account.tasks.spawn(self.resume([conversation]), "resume files")
+            self._account.tasks.spawn(self.resume(conversation), "resume files")
 
     async def _download(self, conversation: Conversation, waiting: WaitingFile, running: _Running) -> None:
         for pause in _ATTEMPTS:
@@ -132,8 +146,9 @@ class Downloads:
                 _log.error("%r %s cannot be downloaded: %s", conversation, waiting.file_id, error)
                 outcome = INVALID_PATH
             if outcome != UNJOINABLE:
-                self._event(conversation, waiting, outcome)
-                return
+                break
+        if outcome != UNJOINABLE or running.told:
+            self._event(conversation, waiting, CLOSED_BY_HOST if outcome == UNJOINABLE else outcome)
 
     async def _from_anyone(self, conversation: Conversation, waiting: WaitingFile, running: _Running) -> int:
         """Tries every connected device of every member in turn; the code of the outcome, UNJOINABLE when none has the file."""
@@ -177,11 +192,13 @@ class Downloads:
             except (ConnectionError, TimeoutError, JamidError) as error:
                 _log.debug("%r device %s does not send %s: %s", conversation, device[:16], waiting.file_id, error)
                 return UNJOINABLE
+            running.told = True
             self._event(conversation, waiting, ONGOING)
             try:
                 await _receive(channel, incoming, waiting.total, running)
-            except (RemoteError, TimeoutError) as error:
-                _log.warning("%r %s from device %s: %s", conversation, waiting.file_id, device[:16], error or "it went silent")
+            except TimeoutError:
+                _log.warning("%r device %s went silent within the file %s", conversation, device[:16], waiting.file_id)
+                return UNJOINABLE
             except OSError as error:
                 _log.error("%r %s cannot be written: %s", conversation, running.target, error.strerror or error)
                 return INVALID_PATH
@@ -215,13 +232,19 @@ class Downloads:
     async def _note(self, conversation: Conversation, file_id: str, waiting: WaitingFile | None) -> WaitingFile | None:
         """Notes or (None) forgets a download in the file of those that wait; what was noted before."""
         async with self._noting:
-            known = await in_thread(conversation.store.read_waiting, conversation.id)
+            known = await self._read(conversation)
             before = known.pop(file_id, None)
             if waiting is not None:
                 known[file_id] = waiting
             if waiting is not before:
                 await in_thread(conversation.store.write_waiting, conversation.id, known)
+                self._waits[conversation.id] = bool(known)
         return before
+
+    async def _read(self, conversation: Conversation) -> dict[str, WaitingFile]:
+        known = await in_thread(conversation.store.read_waiting, conversation.id)
+        self._waits[conversation.id] = bool(known)
+        return known
 
     def _event(self, conversation: Conversation, waiting: WaitingFile, code: int) -> None:
         account = self._account

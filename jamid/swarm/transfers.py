@@ -102,8 +102,13 @@ class Transfers:
     def peer_connected(self, peer: PeerDevice) -> None:
         """A device is there: downloads that wait for somebody are tried again."""
         account = self._account
-        shared = account.all() if peer.account_uri == account.home.uri else account.shared_with(peer.account_uri)
-        account.tasks.spawn(self._downloads.resume(shared), "resume files")
+        for conversation in account.all() if peer.account_uri == account.home.uri else account.shared_with(peer.account_uri):
+            account.tasks.spawn(self._downloads.resume(conversation), "resume files")
+
+    def peer_active(self, conversation: Conversation) -> None:
+        """Somebody in CONVERSATION, who may have what waits there, gives a sign of life."""
+        if self._downloads.worth_resuming(conversation):
+            self._account.tasks.spawn(self._downloads.resume(conversation), "resume files")
 
     async def info(self, conversation: Conversation, file_id: str) -> tuple[int, str, int, int]:
         """What fileTransferInfo answers: error, path, total size, bytes here."""
