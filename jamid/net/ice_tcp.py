@@ -18,7 +18,8 @@ from jamid.net.generations import generation_of_software, keeps_spare_links
 from jamid.net.ice_agent import IceTcpAgent
 from jamid.net.links import EarlyBytes, LinkReceiver, TcpLink
 from jamid.net.listener import Listener
-from jamid.net.relay import RelayMemory, TurnTcpRelay
+from jamid.net.relay import RelayMemory
+from jamid.net.relays import Relays
 from jamid.net.stun import Address, Class, Message, Method, new_transaction
 from jamid.net.turn import TurnServer
 
@@ -59,7 +60,7 @@ class IceTcpSession:
         self._agent = IceTcpAgent(self.credentials, controlling)
         self._links: dict[TcpLink, int] = {}
         self._early: dict[TcpLink, EarlyBytes] = {}
-        self._relay: TurnTcpRelay | None = None
+        self._relays = Relays(self, self._relayed_link)
         self._receiver: LinkReceiver | None = None
         self._loop = asyncio.get_running_loop()
         self._tasks = Tasks("ice")
@@ -74,29 +75,20 @@ class IceTcpSession:
     async def gather(self) -> Blob:
         """Our side of the offer or answer; from now on the peer's connections are accepted."""
         self._listener.register(self.credentials.ufrag, self)
-        turn, memory = self._settings.turn, self._settings.relay_memory
-        if turn is not None and memory.worth_asking(self._loop.time()):
-            relay = TurnTcpRelay(turn, self, self._relayed_link)
-            try:
-                await relay.open()
-                self._relay = relay
-                memory.succeeded()
-            except LocalError as error:
-                _log.info("no relay for this connection: %s", error)
-                memory.failed(self._loop.time())
-        return Blob(self.credentials, tuple(self._candidates()))
+        local = local_addresses()
+        if self._settings.turn is not None:
+            await self._relays.open(self._settings.turn, self._settings.relay_memory, ipv6=any(":" in host for host in local))
+        return Blob(self.credentials, tuple(self._candidates(local)))
 
     async def permit(self, hosts: Iterable[str]) -> None:
         """Lets peers at HOSTS reach our relayed address; do so before they are told of it."""
-        if self._relay is not None:
-            await self._relay.permit(hosts)
+        await self._relays.permit(hosts)
 
     async def start(self, remote: Blob) -> None:
         """Starts the checks with the peer's side."""
         if self._closed:
             return
-        if self._relay is not None:
-            await self._relay.permit(candidate.host for candidate in remote.candidates)
+        await self._relays.permit(candidate.host for candidate in remote.candidates)
         self._agent.set_remote(remote, self._loop.time())
         self._run()
 
@@ -116,7 +108,7 @@ class IceTcpSession:
     @property
     def uses_relay(self) -> bool:
         """Whether a relay of ours is among the candidates."""
-        return self._relay is not None
+        return bool(self._relays)
 
     def hand_over(self, receiver: LinkReceiver) -> None:
         """From now on RECEIVER gets the TLS bytes of the selected link, those that are already here first."""
@@ -141,10 +133,8 @@ class IceTcpSession:
         for link in list(self._links):
             if link is not selected:
                 link.close()
-        relay = self._relay
-        if relay is not None and (selected is None or not selected.relayed):
-            self._relay = None
-            self._tasks.spawn(relay.close(), "relay")
+        if self._relays:
+            self._tasks.spawn(self._relays.close(but=selected), "relay")
 
     async def close(self) -> None:
         """Ends the session with all its connections."""
@@ -155,9 +145,7 @@ class IceTcpSession:
         for link in list(self._links):
             link.close()
         await self._tasks.close()
-        if self._relay is not None:
-            await self._relay.close()
-            self._relay = None
+        await self._relays.close()
         if not self._selected.done():
             self._selected.cancel()
 
@@ -205,9 +193,8 @@ class IceTcpSession:
 
     # -- details --------------------------------------------------------------------------------------------------------------
 
-    def _candidates(self) -> list[Candidate]:
+    def _candidates(self, local: list[str]) -> list[Candidate]:
         found: list[Candidate] = []
-        local = local_addresses()
         for version in (4, 6):
             port = self._listener.ports.get(version)
             addresses = [host for host in local if (":" in host) == (version == 6)] if port is not None else []
@@ -216,8 +203,8 @@ class IceTcpSession:
                 active = candidates.make(Kind.HOST, host, candidates.ACTIVE_PORT, tcp_type=TcpType.ACTIVE, rank=2 * rank + 1)
                 found += passive, active
         found += self._reflexive(local)
-        if self._relay is not None and self._relay.address is not None:
-            found.append(candidates.make(Kind.RELAY, *self._relay.address, tcp_type=TcpType.PASSIVE))
+        for rank, address in enumerate(self._relays.addresses):
+            found.append(candidates.make(Kind.RELAY, *address, tcp_type=TcpType.PASSIVE, rank=rank))
         return found
 
     def _reflexive(self, local: list[str]) -> Iterable[Candidate]:
@@ -227,8 +214,7 @@ class IceTcpSession:
             yield candidates.make(Kind.SRFLX, host, port, base=local[0], tcp_type=TcpType.PASSIVE, rank=rank)
             rank += 1
         known = list(self._settings.public_addresses())
-        if self._relay is not None and self._relay.mapped is not None and self._relay.mapped[0] not in known:
-            known.append(self._relay.mapped[0])
+        known += [host for host in self._relays.mapped if host not in known and (":" not in host or host not in local)]
         for host in known[:4]:
             bases = [address for address in local if (":" in address) == (":" in host)]
             base = bases[0] if bases else host

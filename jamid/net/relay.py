@@ -30,6 +30,8 @@ class RelayMemory:
     """Whether a TURN server is worth asking: after a failure not again for a while, so that a dead one does not delay everything."""
 
     def __init__(self) -> None:
+        self.ipv6 = True
+        """whether it may also have IPv6 addresses to give"""
         self._pause = 0.0
         self._next = 0.0
 
@@ -49,12 +51,14 @@ class RelayMemory:
     def forget(self) -> None:
         """The network changed: everything may work again."""
         self.succeeded()
+        self.ipv6 = True
 
 
 class TurnTcpRelay:
     """One allocation. `on_link` is called with each bound data connection; its receiver is the one given."""
 
-    def __init__(self, server: TurnServer, receiver: LinkReceiver, on_link: Callable[[TcpLink], None]) -> None:
+    def __init__(self, server: TurnServer, receiver: LinkReceiver, on_link: Callable[[TcpLink], None], *, ipv6: bool = False) -> None:
+        self.ipv6 = ipv6
         self.address: Address | None = None
         self.mapped: Address | None = None
         self._server = server
@@ -78,7 +82,7 @@ class TurnTcpRelay:
                 self._control = transport
                 self._peername = transport.get_extra_info("peername")[:2]
                 self._allocated = loop.create_future()
-                transport.write(self._client.allocate())
+                transport.write(self._client.allocate(ipv6=self.ipv6))
                 await self._allocated
         except TimeoutError:
             await self.close()
@@ -94,8 +98,7 @@ class TurnTcpRelay:
         """Lets HOSTS of the relay's family connect, now and until the relay is closed; returns when the server has agreed."""
         if self.address is None:
             return
-        ipv6 = ":" in self.address[0]
-        new = {host for host in hosts if (":" in host) == ipv6 and not ipaddress.ip_address(host).is_loopback} - self._hosts
+        new = {host for host in hosts if (":" in host) == self.ipv6 and not ipaddress.ip_address(host).is_loopback} - self._hosts
         if new and not await self._permit(new):
             # Servers that forbid one address, such as private ones, refuse all that come with it.
             for host in new:
@@ -116,15 +119,19 @@ class TurnTcpRelay:
         self._hosts |= hosts
         return True
 
+    def carries(self, link: TcpLink) -> bool:
+        """Whether LINK runs through this allocation."""
+        return isinstance(link, _DataLink) and link.relay is self
+
     async def close(self) -> None:
-        """Gives the allocation back."""
-        await self._tasks.close()
+        """Gives the allocation back, also when this is cancelled."""
         if self._control is not None:
             if self.address is not None:
                 self._control.write(self._client.refresh(0))
             self._control.close()
             self._control = None
         self.address = None
+        await self._tasks.close()
 
     # -- the control connection -----------------------------------------------------------------------------------------------
 
@@ -233,7 +240,7 @@ class _DataLink(TcpLink):
     def __init__(self, receiver: LinkReceiver, relay: TurnTcpRelay, attempt: turn.Attempted) -> None:
         super().__init__(receiver, relay_peer=attempt.peer)
         self.bound: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._relay = relay
+        self.relay = relay
         self._unbound: bytearray | None = bytearray()
 
     def bind(self, request: bytes) -> None:
@@ -252,7 +259,7 @@ class _DataLink(TcpLink):
         self._unbound += data
         try:
             while self._unbound is not None and (message := turn.take_message(self._unbound)) is not None:
-                if self._relay.bound_message(self, message):
+                if self.relay.bound_message(self, message):
                     rest, self._unbound = bytes(self._unbound), None
                     _finish(self.bound, None)
                     super().feed(memoryview(rest))

@@ -243,11 +243,12 @@ class Lab:
         pid = self.spawn(host, "dht", ["dhtnode", "-p", str(port), "-s"])
         wait_until(lambda: _listens(pid, port), f"dhtnode on {host}")
 
-    def start_turn(self, host: str) -> None:
-        """Starts a real TURN server (realm, user and password `ring`) and waits for its port."""
+    def start_turn(self, host: str, *more: str) -> None:
+        """Starts a real TURN server (realm, user and password `ring`) that serves the addresses MORE too, and waits for its port."""
         home = self.home(host)
+        addresses = [word for address in (self.address(host), *more) for word in ("-L", address)]
         pid = self.spawn(host, "turn", [
-            "turnserver", "-n", "-a", "-f", "-r", "ring", "-u", "ring:ring", "-L", self.address(host), "--no-tls", "--no-dtls", "--no-cli",
+            "turnserver", "-n", "-a", "-f", "-r", "ring", "-u", "ring:ring", *addresses, "--no-tls", "--no-dtls", "--no-cli",
             "-v", "--log-file=stdout", f"--pidfile={home}/turn.pid", f"--userdb={home}/turn.db",
         ])  # fmt: skip
         wait_until(lambda: _listens(pid, TURN_PORT), f"coturn on {host}")

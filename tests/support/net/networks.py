@@ -38,6 +38,7 @@ NETWORKS = (
     Network("both behind NATs, TURN", nat=("a", "b"), turn=True),
     Network("b behind a NAT, TURN", nat=("b",), turn=True),
     Network("TURN only", turn=True, blocked=True),
+    Network("TURN only, IPv6 only", turn=True, ipv4=False, ipv6=True, blocked=True),
 )
 
 
@@ -61,11 +62,12 @@ def build(lab: Lab, network: Network, a: str, b: str) -> None:
             lab.run(host, "ip", "-4", "addr", "flush", "dev", "eth0")
     if network.blocked:
         for host, other in (("a", "b"), ("b", "a")):
-            rule = f"ip saddr 10.77.0.{NUMBERS[other]} drop; ip6 saddr fe80::/10 tcp dport 1-65535 drop"
+            direct = f"ip saddr 10.77.0.{NUMBERS[other]} drop; ip6 saddr fd77::{NUMBERS[other]} drop"
+            rule = f"{direct}; ip6 saddr fe80::/10 tcp dport 1-65535 drop"
             lab.run(host, "nft", f"table inet walls {{ chain in {{ type filter hook input priority 0; {rule}; }}; }}")
     lab.start_dht("d")
     if network.turn:
-        lab.start_turn("d")
+        lab.start_turn("d", *(["fd77::1"] if network.ipv6 else []))
     for host, kind in (("a", a), ("b", b)):
         if kind == "real":
             lab.start_jamid(host)
@@ -76,12 +78,12 @@ def build(lab: Lab, network: Network, a: str, b: str) -> None:
 
 async def enter(lab: Lab, network: Network, **details: str) -> tuple[Player, Player]:
     """Makes an account with DETAILS on each host and waits until both are announced."""
-    bootstrap = "10.77.0.1:4222" if network.ipv4 else "[fd77::1]:4222"
+    server = "10.77.0.1" if network.ipv4 else "[fd77::1]"
 
     async def player(host: str) -> Player:
         driver = await Driver.connect(lab.bus(host), host)
         public = {"DHT.PublicInCalls": "true", "RingNS.uri": "http://10.77.0.1:1"}
-        account, uri = await driver.add_account(bootstrap, "10.77.0.1" if network.turn else None, **public, **details)
+        account, uri = await driver.add_account(f"{server}:4222", server if network.turn else None, **public, **details)
         return Player(driver, account, uri)
 
     players = await asyncio.gather(player("a"), player("b"))
@@ -128,5 +130,5 @@ async def path(network: Network, *players: Player, seconds: float = 20, logs: Ca
 
 
 def _kind(network: Network, remote: str) -> str:
-    relayed = remote == "10.77.0.1" or network.blocked or len(network.nat) == 2
+    relayed = remote in ("10.77.0.1", "fd77::1") or network.blocked or len(network.nat) == 2
     return "relayed" if relayed else "direct, IPv6" if ":" in remote else "direct"

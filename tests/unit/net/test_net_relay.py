@@ -13,7 +13,8 @@ from jamid.core.errors import LocalError
 from jamid.net import relay, stun, turn
 from jamid.net.framing import frame
 from jamid.net.links import TcpLink
-from jamid.net.relay import TurnTcpRelay
+from jamid.net.relay import RelayMemory, TurnTcpRelay
+from jamid.net.relays import Relays
 from jamid.net.stun import Attribute, Class, Message, Method
 from jamid.net.turn import TurnServer
 
@@ -32,6 +33,7 @@ class Server:
     nonce: bytes = b"nonce-1"
     forbidden: set[str] = field(default_factory=set)
     permitted: set[str] = field(default_factory=set)
+    ipv6: bool = True
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         buffer = bytearray()
@@ -54,14 +56,15 @@ class Server:
         self.requests.append((request.method, request.number(Attribute.LIFETIME)))
         peers = {value[0] for kind, value in request.attributes if kind == Attribute.XOR_PEER_ADDRESS and isinstance(value, tuple)}
         self.permitted |= set() if peers & self.forbidden else {str(peer) for peer in peers}
-        if self.refuse or peers & self.forbidden:
-            refusal = ((Attribute.ERROR_CODE, (self.refuse or 403, "not you")),)
+        ipv6 = request.number(Attribute.REQUESTED_ADDRESS_FAMILY) == 0x02000000
+        if self.refuse or peers & self.forbidden or (ipv6 and not self.ipv6):
+            refusal = ((Attribute.ERROR_CODE, (self.refuse or (440 if ipv6 else 403), "not you")),)
             writer.write(Message(request.method, Class.ERROR, request.transaction, refusal).encode(_KEY))
             return
         attributes: tuple[tuple[int, stun.Value], ...] = ()
         if request.method == Method.ALLOCATE:
             attributes = (
-                (Attribute.XOR_RELAYED_ADDRESS, ("192.0.2.1", 5000)),
+                (Attribute.XOR_RELAYED_ADDRESS, ("2001:db8::5", 5000) if ipv6 else ("192.0.2.1", 5000)),
                 (Attribute.XOR_MAPPED_ADDRESS, ("192.0.2.7", 6000)),
                 (Attribute.LIFETIME, self.lifetime),
             )
@@ -151,3 +154,49 @@ async def test_one_forbidden_peer_does_not_keep_the_others_out(server: tuple[Ser
     await client.permit(["192.168.1.1", "203.0.113.9", "203.0.113.8", "127.0.0.1"])
     assert one.permitted == {"203.0.113.9", "203.0.113.8"}
     await client.close()
+
+
+async def test_a_session_has_a_relay_of_each_family(server: tuple[Server, TurnServer]) -> None:
+    one, address = server
+    relays, memory = Relays(Receiver(), lambda link: None), RelayMemory()
+    await relays.open(address, memory, ipv6=True)
+    assert relays.addresses == [("192.0.2.1", 5000), ("2001:db8::5", 5000)]
+    await relays.permit(["203.0.113.9", "2001:db8::9"])
+    assert one.permitted == {"203.0.113.9", "2001:db8::9"}
+    attempt = (Attribute.CONNECTION_ID, 77), (Attribute.XOR_PEER_ADDRESS, ("2001:db8::9", 1234))
+    links: list[TcpLink] = []
+    relays._relays[1]._on_link = links.append
+    one.controls[1].write(Message(Method.CONNECTION_ATTEMPT, Class.INDICATION, bytes(12), attempt).encode())
+    async with asyncio.timeout(2):
+        while not links:
+            await asyncio.sleep(0.01)
+    await relays.close(but=links[0])
+    assert relays.addresses == [("2001:db8::5", 5000)]
+    await relays.close()
+    assert not relays
+
+
+async def test_a_server_without_ipv6_is_asked_for_it_once_in_a_network(server: tuple[Server, TurnServer]) -> None:
+    one, address = server
+    one.ipv6 = False
+    memory = RelayMemory()
+    for allocations in (2, 3):
+        relays = Relays(Receiver(), lambda link: None)
+        await relays.open(address, memory, ipv6=True)
+        assert relays.addresses == [("192.0.2.1", 5000)]
+        assert [method for method, _ in one.requests].count(Method.ALLOCATE) == allocations
+        await relays.close()
+    memory.forget()
+    assert memory.ipv6
+
+
+async def test_a_relay_that_is_given_back_while_somebody_gives_up_is_given_back(server: tuple[Server, TurnServer]) -> None:
+    one, address = server
+    client = TurnTcpRelay(address, Receiver(), lambda link: None)
+    await client.open()
+    closing = asyncio.create_task(client.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    await asyncio.sleep(0.1)
+    assert one.requests[-1] == (Method.REFRESH, 0)
