@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from jamid.accounts.json_reader import read_json
 from jamid.core import limits
 from jamid.core.errors import LimitError, RemoteError
 from jamid.crypto.boxes import KEY_LENGTH, SALT_LENGTH, aes_decrypt, aes_encrypt, stretch_key
@@ -72,10 +73,7 @@ class Archive:
     @classmethod
     def from_json(cls, data: bytes) -> Archive:
         """Parses the JSON object; entries that are damaged are left out, without an account key it raises RemoteError."""
-        try:
-            root = json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise RemoteError(f"the archive is no JSON: {str(error)[:200]}") from None
+        root = read_json(data)
         if not isinstance(root, dict):
             raise RemoteError("the archive is no JSON object")
         encoded_key = root.pop("ringAccountKey", None)

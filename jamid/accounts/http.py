@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from jamid.accounts.json_reader import read_json
 from jamid.core import limits
-from jamid.core.errors import LocalError
+from jamid.core.errors import LocalError, RemoteError
 from jamid.core.tasks import in_thread
 
 if TYPE_CHECKING:
@@ -95,6 +95,6 @@ class HttpClient:
 
 def _parsed(data: bytes) -> Any:
     try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
+        return read_json(data)
+    except RemoteError:
         return None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from dataclasses import dataclass
 from typing import Any
 
 import msgpack
 
+from jamid.accounts.json_reader import read_json
 from jamid.accounts.keccak import keccak_256
 from jamid.core import limits
 from jamid.core.errors import RemoteError
@@ -91,10 +91,10 @@ class Receipt:
         if len(text) > limits.RECEIPT_BYTES:
             raise RemoteError("the receipt is too large")
         try:
-            fields = json.loads(text)
+            fields = read_json(text)
             announcement = base64.b64decode(fields["announce"])
             uri, device, eth = (fields[name] for name in ("id", "dev", "eth"))
-        except (ValueError, KeyError, TypeError, RecursionError, binascii.Error) as error:
+        except (ValueError, KeyError, TypeError, binascii.Error) as error:
             raise RemoteError(f"the receipt cannot be read: {error}") from None
         if not all(isinstance(field, str) for field in (uri, device, eth)) or not _HEX40.fullmatch(uri) or not _HEX40.fullmatch(device):
             raise RemoteError("the receipt names no account and device")

@@ -255,7 +255,7 @@ class ProxyClient:
             good = any(int(one.get("good", 0)) for one in nodes)
             dubious = any(int(one.get("dubious", 0)) for one in nodes)
             self._set_status(Status.CONNECTED if good else Status.CONNECTING if dubious else Status.DISCONNECTED)
-        except (OSError, LocalError, ValueError, TypeError, AttributeError, TimeoutError) as error:
+        except (OSError, LocalError, ValueError, TypeError, AttributeError, OverflowError, RecursionError, TimeoutError) as error:
             _log.info("the DHT proxy %s does not answer: %s", self._base, error or type(error).__name__)
             self._set_status(Status.DISCONNECTED)
         if self._status is Status.CONNECTED and before is Status.DISCONNECTED:

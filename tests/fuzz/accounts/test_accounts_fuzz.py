@@ -16,12 +16,15 @@ from hypothesis import strategies as st
 
 from jamid.accounts.archive import Archive, open_archive
 from jamid.accounts.config_file import load_yaml_map, parse_config
-from jamid.accounts.contacts import ContactList
+from jamid.accounts.contacts import ContactList, parse_contacts
 from jamid.accounts.declined import DeclinedRequests
+from jamid.accounts.json_reader import read_json
 from jamid.accounts.known_devices import KnownDevices
 from jamid.accounts.linking_wire import LinkAddress, LinkReader
+from jamid.accounts.managed_client import Enrolment, _prescribed, _token
 from jamid.accounts.message_store import Outbox, SeenTokens
 from jamid.accounts.message_wire import ChannelMessageReader, ImMessage
+from jamid.accounts.names import _read_record
 from jamid.accounts.nameserver.registration import read_registration
 from jamid.accounts.peers import read_revocation_value
 from jamid.accounts.receipt import Announcement, Receipt
@@ -88,21 +91,46 @@ def test_a_result_or_a_remote_error(name: str, data: bytes) -> None:
         pass
 
 
-json_names = st.sampled_from(["ringAccountKey", "addr", "owner", "signature", "publickey", "x"])
+_JSON_NAMES = (
+    "ringAccountKey addr owner signature publickey name x certificateChain deviceReceipt receiptSignature nameServer userPhoto "
+    "Account.displayName Account.ringtoneEnabled TLS.password access_token expires_in uri added conversationId id dev eth announce"
+)
+json_names = st.sampled_from(_JSON_NAMES.split())
+json_scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30) | st.sampled_from(["1" * 40, "bob", "\ud83d"])
 json_trees = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=30),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(json_names, inner, max_size=5),
+    json_scalars,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(json_names, inner, max_size=6),
     max_leaves=10,
 )
+JSON_PARSERS: dict[str, Callable[[Any], Any]] = {
+    "archive": lambda tree: Archive.from_json(json.dumps(tree).encode()),
+    "contacts": parse_contacts,
+    "enrolment": lambda tree: Enrolment.from_json(tree, "https://example.org"),
+    "names": _read_record,
+    "prescribed details": _prescribed,
+    "receipt": lambda tree: Receipt.parse(json.dumps(tree), b""),
+    "registration": lambda tree: read_registration("name", tree, 0),
+    "token": _token,
+}
 
 
+@pytest.mark.parametrize("name", JSON_PARSERS)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(tree=json_trees)
-def test_json_of_any_shape(tree: Any) -> None:
-    for parse in (lambda: Archive.from_json(json.dumps(tree).encode()), lambda: read_registration("name", tree, 0)):
-        try:
-            parse()
-        except RemoteError:
-            pass
+def test_json_of_any_shape(name: str, tree: Any) -> None:
+    tree = read_json(json.dumps(tree))
+    if name in ("contacts", "prescribed details") and not isinstance(tree, dict):
+        return
+    try:
+        JSON_PARSERS[name](tree)
+    except RemoteError:
+        pass
+
+
+def test_half_a_surrogate_pair_never_gets_further() -> None:
+    assert read_json(b'{"a\\ud83d": ["\\uDE00", "\\ud83d\\ude00"]}') == {"a?": ["?", "\U0001f600"]}
+    with pytest.raises(RemoteError, match="not JSON"):
+        read_json(b"[" * 100_000)
 
 
 def test_archive_that_inflates_to_gigabytes_is_refused() -> None:
