@@ -36,6 +36,8 @@ _FIRST_BYTE_SECONDS: Final = 60.0
 _SILENCE_SECONDS: Final = 20.0
 _ATTEMPTS: Final = (0.0, 0.5, 2.0, 10.0)
 """Pauses before each attempt to find a device that has a file: the real daemon offers its own a moment before it can serve them."""
+_LATER_ATTEMPTS: Final = (20.0, 40.0, 80.0)
+"""The same for a download that had begun; these make a connection if need be."""
 _RESUME_SECONDS: Final = 10.0
 """What waits is tried with every sign of a peer, but not more often than this."""
 
@@ -138,7 +140,9 @@ class Downloads:
             self._account.tasks.spawn(self.resume(conversation), "resume files")
 
     async def _download(self, conversation: Conversation, waiting: WaitingFile, running: _Running) -> None:
-        for pause in _ATTEMPTS:
+        for attempt, pause in enumerate((*_ATTEMPTS, *_LATER_ATTEMPTS)):
+            if attempt == len(_ATTEMPTS) and not running.told:
+                break
             await asyncio.sleep(pause)
             try:
                 outcome = await self._from_anyone(conversation, waiting, running)
@@ -153,12 +157,14 @@ class Downloads:
     async def _from_anyone(self, conversation: Conversation, waiting: WaitingFile, running: _Running) -> int:
         """Tries every connected device of every member in turn; the code of the outcome, UNJOINABLE when none has the file."""
         facts = await conversation.load()
-        links = self._account.home.links
+        home = self._account.home
         members = [uri for uri, role in facts.roles.items() if role in (ADMIN, MEMBER)]
-        devices = [device for uri in members for device in links.devices_of(uri)] if links is not None else []
+        devices = [device for uri in members for device in home.links.devices_of(uri)] if home.links is not None else []
+        if not devices and running.told:
+            devices = [device.long_id.hex() for uri in members if uri != home.uri for device in await home.devices_of(uri)]
         outcome = UNJOINABLE
         for device in devices:
-            if device == self._account.home.device_id:
+            if device == home.device_id:
                 continue
             outcome = await self._from(conversation, waiting, running, device)
             if outcome == FINISHED:
@@ -188,7 +194,7 @@ class Downloads:
             query = f"?start={incoming.size}&end=0" if incoming.size else ""
             name = f"data-transfer://{conversation.id}/{home.device_id}/{waiting.file_id}{query}"
             try:
-                channel = await links.open(certificate, name, only_existing=True)
+                channel = await links.open(certificate, name, only_existing=not running.told)
             except (ConnectionError, TimeoutError, JamidError) as error:
                 _log.debug("%r device %s does not send %s: %s", conversation, device[:16], waiting.file_id, error)
                 return UNJOINABLE
