@@ -10,10 +10,11 @@ from typing import Final
 
 from aiohttp import web
 
+from jamid.accounts.json_reader import read_json
 from jamid.accounts.nameserver.registration import NAME, BadRegistration, BadSignature, bare_address, read_registration
 from jamid.accounts.nameserver.store import NameStore, NameTaken, Record
 from jamid.core import limits
-from jamid.core.errors import LocalError
+from jamid.core.errors import LocalError, RemoteError
 from jamid.core.tasks import in_thread
 
 _log = logging.getLogger(__name__)
@@ -94,8 +95,8 @@ async def _post_name(request: web.Request) -> web.Response:
     if not request.app[_QUOTA].take(request.remote or ""):
         return _json({"success": False, "error": "too many registrations, try again in a minute"}, 429)
     try:
-        body = await request.json()
-    except ValueError:
+        body = read_json(await request.read())
+    except RemoteError:
         return _json({"success": False}, 400)
     try:
         record = await in_thread(read_registration, request.match_info["name"], body, int(time.time()))

@@ -82,6 +82,7 @@ class TestOurServer:
         good = json.loads(_registration_body("alice", URI, ETH, KEY))
         statuses = {
             "no JSON": (b"{", "alice", 400),
+            "deep JSON": (b"[" * 5000, "alice", 400),
             "no object": (b"[]", "alice", 400),
             "wrong name": (json.dumps(good).encode(), "bob", 401),
             "bad name": (json.dumps(good).encode(), "a!", 400),
