@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
@@ -72,8 +73,12 @@ async def test_a_group_of_a_real_daemon(lab: Lab) -> None:
     for member in (ours, b, c):
         # The real daemon does not announce all that a merge brings, but it is in the history.
         await member.loaded(group, expected)
-    await b.api.removeConversationMember(b.account, group, c.uri)
-    await ours.event(group, c, 3)
+    # The real daemon fails to ban while it merges, and does not tell.
+    for _ in range(4):
+        await b.api.removeConversationMember(b.account, group, c.uri)
+        with contextlib.suppress(TimeoutError):
+            await ours.event(group, c, 3, 12)
+            break
     assert (await ours.roles(group))[c.uri] == "banned"
     assert await ours.api.removeConversation(ours.account, group) is True
     await b.event(group, ours, 2)
