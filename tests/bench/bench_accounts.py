@@ -2,7 +2,7 @@
 
 python -m tests.bench.bench_accounts creation [RUNS]     from addAccount to announced, ours and the real 13.7.0
 python -m tests.bench.bench_accounts request [RUNS]      from sendTrustRequest to incomingTrustRequest, four pairs
-python -m tests.bench.bench_accounts many [COUNT]        memory and CPU of COUNT idle accounts in one daemon of ours
+python -m tests.bench.bench_accounts many [COUNT]        memory, CPU and start of COUNT idle accounts in one daemon of ours
 """
 
 from __future__ import annotations
@@ -95,6 +95,10 @@ async def many(count: int) -> None:
             _, after = used(pid)
             each, share = (memory - first) / (count - 1), (after - before) / 60 / count * 100
             print(f"{count} accounts: {memory:.1f} MiB, {each:.2f} MiB and {share:.3f} % of a core each")
+        lab.stop("a")
+        began = time.monotonic()
+        ours(lab, "a")
+        print(f"started again with them, first reply after {time.monotonic() - began:.2f} s")
     finally:
         lab.down()
 
