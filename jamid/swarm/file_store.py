@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from jamid.core.errors import LocalError
 from jamid.swarm.store import Store
 
 _BLOCK: Final = 1 << 20
@@ -73,6 +74,39 @@ def link_file(source: Path, link: Path, *, symbolic: bool = False) -> None:
         else:
             return
     os.symlink(source.resolve(), link)
+
+
+class Outgoing:
+    """A file on its way to a peer, in blocks."""
+
+    def __init__(self, path: Path, start: int = 0, end: int = 0, *, expected: str = "") -> None:
+        """The bytes from START to END (0: all); with EXPECTED, all and only to their end if that is their SHA3-512. Raises OSError."""
+        self._path = path
+        self._file = path.open("rb", buffering=0)
+        stat = os.fstat(self._file.fileno())
+        self._changed = stat.st_mtime_ns
+        self._expected = expected
+        self._digest = hashlib.sha3_512()
+        self._size = stat.st_size
+        self._left = (min(end, stat.st_size) if end > start else stat.st_size) - start
+        self._file.seek(start)
+
+    def read(self) -> bytes:
+        """The next block, b"" at the end; raises OSError, and LocalError in place of the last block of a file that is not the expected."""
+        data = self._file.read(max(0, min(_BLOCK, self._left)))
+        self._left -= len(data)
+        if self._expected:
+            self._digest.update(data)
+            if not self._left and self._digest.hexdigest() != self._expected:
+                raise LocalError(f"{self._path} is not what was offered")
+        return data
+
+    def found(self) -> Digest | None:
+        """What it was found to be, when it was to be checked and is read to its end."""
+        return Digest(self._size, self._changed, self._expected) if self._expected and not self._left else None
+
+    def close(self) -> None:
+        self._file.close()
 
 
 class Incoming:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +16,7 @@ from jamid.core.signals import DataTransferEvent
 from jamid.core.tasks import in_thread
 from jamid.swarm import message_maps
 from jamid.swarm.downloads import FINISHED, Downloads
-from jamid.swarm.file_store import Digest, digest_of, file_place, link_file, local_name
+from jamid.swarm.file_store import Digest, Outgoing, digest_of, file_place, link_file, local_name
 from jamid.swarm.members import ADMIN, MEMBER
 from jamid.swarm.records import WaitingFile
 from jamid.swarm.repository import Repository
@@ -41,7 +42,6 @@ _NAME = re.compile(r"data-transfer://([0-9a-f]{40})/([0-9a-f]{64})/([^?]+)(?:\?(
 _FILE_ID = re.compile(r"([0-9a-f]{40})_\d{1,20}(\..{1,7})?", re.DOTALL)
 _PIECE: Final = 65529
 """With the header of its frame it fills four TLS records."""
-_READ: Final = 1 << 20
 
 
 class Transfers:
@@ -177,31 +177,40 @@ class Transfers:
             if uri != self._account.home.uri and not (serves and conversation.role(uri) in (ADMIN, MEMBER)):
                 return
             offer = await self._offer_of(conversation, file_id)
-            path = self._path(conversation, file_id)
-            if offer is None or not await self._is_intact(path, offer["sha3sum"]):
-                _log.warning("%r the file %s is not what was offered; it is not sent", conversation, file_id)
+            if offer is None:
                 return
-            start, end = _range(match[4] or "")
+            path = self._path(conversation, file_id)
+            outgoing = await in_thread(self._open, path, offer, *_range(match[4] or ""))
             _log.debug("%r the file %s goes to device %s", conversation, file_id, channel.peer.device_id[:8])
-            await _send_file(channel, path, start, end)
+            try:
+                await _send_file(channel, outgoing)
+            finally:
+                await in_thread(outgoing.close)
+            if (found := outgoing.found()) is not None:
+                self._verified[path] = found
             await let_settle(channel, opened)
             self._event(conversation, file_id[:40], file_id, FINISHED)
         except (JamidError, ConnectionError, OSError) as error:
-            _log.info("%r the file %s was not sent in full: %s", conversation, file_id, error)
+            _log.warning("%r the file %s was not sent in full: %s", conversation, file_id, error)
         finally:
             self._served -= 1
             serving.discard(channel)
             channel.close()
 
-    async def _is_intact(self, path: Path, digest: str) -> bool:
-        try:
-            stat = await in_thread(path.stat)
-            known = self._verified.get(path)
-            if known is None or (known.size, known.changed_ns) != (stat.st_size, stat.st_mtime_ns):
-                known = self._verified[path] = await in_thread(digest_of, path)
-        except OSError:
-            return False
-        return known.sha3 == digest
+    def _open(self, path: Path, offer: Mapping[str, str], start: int, end: int) -> Outgoing:
+        """The file to be sent; one that was not checked yet is checked on its way, or before if only a part is wanted. Blocking.
+
+        Raises OSError, LocalError when it is not what was offered.
+        """
+        stat = path.stat()
+        known = self._verified.get(path)
+        if known is None or (known.size, known.changed_ns) != (stat.st_size, stat.st_mtime_ns):
+            if not start and not end and stat.st_size == int(offer["totalSize"]):
+                return Outgoing(path, expected=offer["sha3sum"])
+            known = self._verified[path] = digest_of(path)
+        if known.sha3 != offer["sha3sum"]:
+            raise LocalError(f"{path} is not what was offered")
+        return Outgoing(path, start, end)
 
     def _arrived(self, place: Path, digest: str) -> None:
         stat = place.stat()
@@ -235,23 +244,19 @@ class Transfers:
         self._account.publish(DataTransferEvent(self._account.home.id, conversation.id, interaction, file_id, code))
 
 
-async def _send_file(channel: ByteChannel, path: Path, start: int, end: int) -> None:
-    """Sends the bytes from START to END (0: all) while the next part is read."""
-    file = await in_thread(path.open, "rb")
+async def _send_file(channel: ByteChannel, outgoing: Outgoing) -> None:
+    """Sends a file while the next part is read."""
+    following = asyncio.ensure_future(in_thread(outgoing.read))
     try:
-        await in_thread(file.seek, start)
-        left = end - start if end > start else None
-        following = asyncio.ensure_future(in_thread(file.read, _READ))
         while data := await following:
-            if left is not None:
-                data = data[:left]
-                left -= len(data)
-            following = asyncio.ensure_future(in_thread(file.read, _READ if left is None or left else 0))
+            following = asyncio.ensure_future(in_thread(outgoing.read))
             view = memoryview(data)
             for offset in range(0, len(data), _PIECE):
                 await channel.write(view[offset : offset + _PIECE])  # type: ignore[arg-type]
     finally:
-        await in_thread(file.close)
+        await asyncio.wait([following])
+        if not following.cancelled():
+            following.exception()
 
 
 def _range(query: str) -> tuple[int, int]:

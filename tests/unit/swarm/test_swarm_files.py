@@ -119,6 +119,29 @@ async def test_a_download_goes_on_after_a_restart(tmp_path: Path) -> None:
         assert any("start=" in channel.name for _, _, channel in w.channels)
 
 
+@pytest.mark.parametrize("changed", [False, True])
+async def test_a_sender_that_was_restarted_checks_the_file_on_its_way(tmp_path: Path, changed: bool) -> None:
+    async with world(tmp_path) as w:
+        a, b, conversation = await pair(w)
+        path = tmp_path / "file.bin"
+        path.write_bytes(os.urandom(3_000_000))
+        offer = await offered(a, b, conversation, path, "a.bin")
+        a.online = False
+        w.separate(a, b)
+        await a.conversations.close()
+        w.homes.remove(a)
+        w.cut.clear()
+        if changed:
+            with (kept(a, conversation) / offer["fileId"]).open("r+b") as file:
+                file.seek(1_000_000)
+                file.write(b"other")
+        await w.add(1)
+        assert await b.conversations.download_file(b.id, conversation, offer["id"], offer["fileId"], "")
+        await b.wait(lambda: events(b, offer["fileId"])[-1:] not in ([], [5]))
+        assert events(b, offer["fileId"])[-1] == (7 if changed else 6)
+        assert (kept(b, conversation) / offer["fileId"]).exists() != changed
+
+
 async def test_the_sender_may_cancel_in_the_middle(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         a, b, conversation = await pair(w)
