@@ -320,6 +320,8 @@ ADVERTISED_REFERENCES: Final = 4096
 """References a peer may advertise: real ones also list the branches of every device they fetched from."""
 FETCH_HAVES: Final = 4096
 """Known commits a fetching peer may list; libgit2 sends 256 at most."""
+FETCH_ANSWER_SECONDS: Final = 5.0
+"""How long the first answer on a channel that was kept open may take; a new channel is tried then."""
 FETCH_SECONDS: Final = 120.0
 """Silence after which a fetch is given up; the real server may never answer for a repository it has just erased."""
 INSTANT_MESSAGE_BYTES: Final = 256 * 1024

@@ -261,16 +261,16 @@ class AccountConversations:
     def _committed(self, conversation: Conversation, commits: list[Commit]) -> None:
         self.notifier.changed(conversation)
 
-    def _pulled(self, conversation: Conversation, device: str, head: str, commits: list[Commit]) -> None:
-        """DEVICE had HEAD, of which COMMITS were new: the others are told of them, and that device too when we had to merge."""
-        self.notifier.has(conversation, device, head)
+    def _pulled(self, conversation: Conversation, peer: PeerDevice, head: str, commits: list[Commit]) -> None:
+        """PEER had HEAD, of which COMMITS were new: the others are told of them, and that device too when we had to merge."""
+        self.notifier.has(conversation, peer.device_id, head)
         self.transfers.peer_active(conversation)
         if not commits:
             return
         if conversation.facts is not None:
             self.crossings.learn(conversation.id, commits, conversation.facts.roles)
         self.notifier.changed(conversation)
-        self._look_again(conversation, device)
+        self._look_again(conversation, peer)
         if any(commit.message.startswith(b'{"action"') for commit in commits):
             self.tasks.spawn(self.membership.changed(conversation), "members")
 
@@ -286,18 +286,19 @@ class AccountConversations:
         """A device of a member has everything up to COMMIT."""
         self.crossings.fetched(conversation.id, peer.device_id, commit)
         self.notifier.fetched(conversation, peer, commit)
-        self._look_again(conversation, peer.device_id)
+        self._look_again(conversation, peer)
         conversation.statuses.fetched(peer.account_uri, commit)
         self.profiles.peer_active(conversation, peer)
         self.transfers.peer_active(conversation)
         if conversation.info.is_removed:
             asyncio.get_running_loop().call_later(_LEAVE_SECONDS, lambda: self.tasks.spawn(self.erase(conversation.id), "erase"))
 
-    def _look_again(self, conversation: Conversation, device: str) -> None:
+    def _look_again(self, conversation: Conversation, peer: PeerDevice) -> None:
         """Devices of the older generation, which know no routing, may be unable to tell us of all they have."""
-        routing = self.routing.knows(conversation.id, device)
-        if not conversation.info.is_removed and generations.may_lose_notifications(routing=routing):
-            self.puller.look_later(conversation, device)
+        routing = self.routing.knows(conversation.id, peer.device_id)
+        here = not conversation.info.is_removed and conversation.role(peer.account_uri) in (ADMIN, MEMBER)
+        if here and generations.may_lose_notifications(routing=routing):
+            self.puller.look_later(conversation, peer.device_id)
 
     # -- peers --
 

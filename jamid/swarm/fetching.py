@@ -80,19 +80,22 @@ async def fetch(
     device: str,
     known: Callable[[str], Awaitable[tuple[bool, list[str]]]],
     progress: Callable[[int, int], None] | None = None,
+    *,
+    patience: float = limits.FETCH_SECONDS,
 ) -> tuple[str, bytes | None]:
     """Fetches the branch over CHANNEL; the peer's head, and the pack that leads to it, None when nothing is new.
 
     PROGRESS is told now and then how many bytes there are so far, and of how many objects in all.
 
-    Raises RemoteError when the peer speaks something else, ConnectionError when the channel ends, TimeoutError when nothing comes.
+    Raises RemoteError when the peer speaks something else, ConnectionError when the channel ends, TimeoutError when nothing comes, the
+    first answer within PATIENCE.
     """
     machine = FetchPack()
     await channel.write(machine.begin(conversation, device))
     loop = asyncio.get_running_loop()
     told = loop.time()
     while machine.step is not Step.DONE:
-        async with asyncio.timeout(limits.FETCH_SECONDS):
+        async with asyncio.timeout(patience if machine.step is Step.ADVERTISING else limits.FETCH_SECONDS):
             data = await channel.read(_READ)
         if not data:
             raise ConnectionError(f"device {device[:16]} closed the channel during a fetch")

@@ -35,7 +35,7 @@ _YIELDS: Final = 3
 """So often in a row the joining of histories is left to a device that has nothing but merges. Two that join each other's merges as soon
 as they see them may never come to an end; and from a history without a narrow place real daemons send all of it at each fetch."""
 
-Pulled = Callable[["Conversation", str, str, list[Commit]], None]
+Pulled = Callable[["Conversation", "PeerDevice", str, list[Commit]], None]
 """Told of the conversation, the device, its head and the commits that were new, none when we had all."""
 
 
@@ -133,17 +133,17 @@ class Puller:
                 del self._wanted[(conversation.id, commit)]
 
     async def _fetch(self, conversation: Conversation, device: str) -> None:
-        fresh = False
-        while True:
+        # A channel that was kept open may have died unnoticed, or its server forgot us as the user left: a new one is tried once.
+        for patience in (limits.FETCH_ANSWER_SECONDS, limits.FETCH_SECONDS):
             channel = await self._channels.open(device, conversation.id)
             try:
-                head, pack = await fetch(channel, conversation.id, device, lambda head: conversation.run(known_commits, head))
+                head, pack = await fetch(
+                    channel, conversation.id, device, lambda head: conversation.run(known_commits, head), patience=patience
+                )
                 break
-            except ConnectionError:
-                # A channel that was kept open may have died unnoticed: a new one is tried once.
-                if fresh:
+            except (ConnectionError, TimeoutError):
+                if patience == limits.FETCH_SECONDS:
                     raise
-                fresh = True
                 self._channels.drop(device, conversation.id)
         commits, key = list[Commit](), (conversation.id, device)
         if pack is not None:
@@ -163,4 +163,4 @@ class Puller:
         if commits:
             ours = conversation.facts.head if conversation.facts is not None else ""
             _log.debug("%r device %s had %s: %d new commits, now at %s", conversation, device[:8], head[:8], len(commits), ours[:8])
-        self._pulled(conversation, device, head, commits)
+        self._pulled(conversation, channel.peer, head, commits)

@@ -11,6 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 from swarm_world import FakeHome, World, world
 
+from jamid.core import limits
 from jamid.core.signals import MessageReceived
 from jamid.swarm import instant, notifying
 
@@ -77,3 +78,20 @@ async def test_who_asks_is_not_reminded(tmp_path: Path) -> None:
         await asyncio.sleep(sum(REPEATS) * 3)
         assert told(w, b, a.head(conversation)) <= 2
         assert told(w, a, b.head(conversation)) <= 2
+
+
+async def test_a_server_that_never_answers_on_an_old_channel_is_asked_on_a_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FETCH_ANSWER_SECONDS", 0.2)
+    async with world(tmp_path) as w:
+        a, b = await w.add(1), await w.add(2)
+        conversation = await w.befriend(a, b)
+        # A 13.7 whose user left and was invited again forgets the channels of before, and leaves them open.
+        for holder, _, channel in w.channels:
+            if holder is b and channel.name.startswith("git") and channel.other is not None:
+                monkeypatch.setattr(channel.other, "write", silence)
+        a.conversations.send_message(a.id, conversation, "hello", "", 0)
+        await b.wait(lambda: b.of(MessageReceived), 5)
+
+
+async def silence(data: bytes) -> None:
+    return None
