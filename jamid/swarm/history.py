@@ -114,6 +114,8 @@ class History:
         self._shared: dict[tuple[tuple[str, int], ...], Mapping[str, int]] = {}
         self._reached: dict[str, int] = {}
         """member -> status of everything that is loaded from here on downwards"""
+        self._advanced: dict[tuple[str, int], str] = {}
+        """member, status -> the message below which everything has that status already: what a member wrote has it, and tells nothing"""
 
     def __len__(self) -> int:
         return len(self._messages)
@@ -197,15 +199,20 @@ class History:
             self._reached[member] = max(status, self._reached.get(member, SENDING))
         raised = []
         reached = False
+        known = {self._advanced.get((member, each), "") for each in (status, READ)}
         for message in self._messages:
             reached = reached or message.id == start
             if not reached:
                 continue
+            if message.id in known:
+                break
             if message.status.get(member, 0) < status:
                 message.status = self._share({**message.status, member: status})
                 raised.append(message)
             elif message.author != member:
                 break
+        if reached:
+            self._advanced[member, status] = start
         return raised
 
     def _share(self, status: dict[str, int]) -> Mapping[str, int]:
