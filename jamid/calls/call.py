@@ -175,14 +175,20 @@ class Call:
         self.ending = ending
         self.around.audio.quiet(self.id)
         words = last_words(self.around.generation, ending)
-        if self.recording:
-            self._tell_recording_stopped(self.recording)
-            self.recording = ""
+        recorded, self.recording = self.recording, ""
+        if recorded and self.around.generation is Generation.G13:
+            self.publish(RecordPlaybackStopped(recorded))
         if self.state is CallState.HOLD and words.state is CallState.ACTIVE:
             self.state = CallState.ACTIVE
-        self.move(state=words.state, link=Link.DISCONNECTED, code=words.code)
+        if words.state is CallState.ACTIVE and self.link in (Link.DISCONNECTED, Link.TRYING):
+            # Nobody was called yet: there is nothing to hang up.
+            self.link = Link.DISCONNECTED
+        else:
+            self.move(state=words.state, link=Link.DISCONNECTED, code=words.code)
         over_code = status if words.over_code and status else words.over_code
         self.move(state=CallState.OVER, code=over_code)
+        if recorded and self.around.generation is Generation.G17:
+            self.publish(RecordPlaybackStopped(recorded))
         if not self.incoming and self.peer_uri and not self.conversation:
             duration = int((self.around.clock.monotonic() - self._talking_since) * 1000) if self.answered_at is not None else 0
             self.around.history.call_ended(self.account.id, self.peer_uri, duration, HISTORY_REASONS.get(ending, ""))
@@ -248,11 +254,9 @@ class Call:
         return all(each.muted for each in self.media if each.kind is kind and each.enabled)
 
     def mute(self, kind: MediaType, muted: bool) -> bool:
-        """Mutes or un-mutes our streams of KIND; False when there are none."""
-        if not any(each.kind is kind for each in self.media):
+        """Mutes or un-mutes our streams of KIND; False when the call is over."""
+        if self.over:
             return False
-        if all(each.muted == muted for each in self.media if each.kind is kind):
-            return True
         self.set_media([replace(each, muted=muted) if each.kind is kind else each for each in self.media])
         return True
 

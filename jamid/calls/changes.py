@@ -46,18 +46,18 @@ class MediaChanges:
 
     # -- what our client asks ----------------------------------------------------------------------------------------
     def hold(self) -> bool:
-        """Holds the call; False unless it is current."""
+        """Holds the call; False unless it is answered."""
         if not self._call.current:
-            return False
+            return self._call.link is Link.CONNECTED
         self._call.move(state=CallState.HOLD)
         self._mark_held(held=True)
         self._soon(lambda: self._offer_flags())
         return True
 
     def resume(self) -> bool:
-        """Takes the call back; False unless it is held."""
+        """Takes the call back; False unless it is answered."""
         if self._call.state is not CallState.HOLD or self._call.over:
-            return False
+            return self._call.link is Link.CONNECTED
         self._call.move(state=CallState.ACTIVE)
         self._mark_held(held=False)
         self._soon(lambda: self._call.tasks.spawn(self._offer_streams(), "resume"))

@@ -50,6 +50,7 @@ class Dialing:
         self._called: set[str] = set()
         self._last_status = 0
         self._silent = False
+        self._nobody_else = False
         call.early_legs = lambda: tuple(self._legs)
 
     async def run(self, target: str) -> None:
@@ -109,7 +110,9 @@ class Dialing:
         except (OSError, JamidError) as error:
             _log.warning("call %s: the devices of %s cannot be looked up: %s", call.id, call.peer_uri, error)
             devices = []
-        await asyncio.gather(*(self._reach(sip, each) for each in devices))
+        others = [each for each in devices if _id_of(each) != call.account.device_id]
+        self._nobody_else = bool(devices) and not others
+        await asyncio.gather(*(self._reach(sip, each) for each in others))
 
     async def _reach(self, sip: SipChannels, device: Any) -> None:
         call, device_id = self._call, _id_of(device)
@@ -216,7 +219,7 @@ class Dialing:
         if self._pending or self._legs or call.over or call.leg is not None:
             return
         if not self._called:
-            ending = Ending.NO_DEVICE
+            ending = Ending.NOBODY_ELSE if self._nobody_else else Ending.NO_DEVICE
         elif self._last_status == 488:
             ending = Ending.NOT_ACCEPTABLE
         else:

@@ -23,6 +23,7 @@ class Ending(enum.Enum):
     PEER_CANCELLED = "the caller gave up, or another device answered"
     PEER_FAILED = "every device answered with an error"
     NO_DEVICE = "no device could be reached"
+    NOBODY_ELSE = "this device is the only one of the account"
     UNKNOWN_NAME = "no such name"
     NO_ANSWER = "the peer stopped answering"
     NOT_ACCEPTABLE = "no common codec"
@@ -53,6 +54,7 @@ LAST_WORDS: Final = {
         Ending.PEER_CANCELLED: LastWords(CallState.INACTIVE, _ECONNREFUSED),
         Ending.PEER_FAILED: LastWords(CallState.FAILED, _EIO),
         Ending.NO_DEVICE: LastWords(CallState.FAILED, _ENXIO),
+        Ending.NOBODY_ELSE: LastWords(CallState.FAILED, _EIO),
         Ending.UNKNOWN_NAME: LastWords(CallState.FAILED, _ENXIO),
         Ending.NO_ANSWER: LastWords(CallState.FAILED, _ETIMEDOUT),
         Ending.NOT_ACCEPTABLE: LastWords(CallState.FAILED, 488),
@@ -70,6 +72,7 @@ LAST_WORDS: Final = {
         Ending.PEER_CANCELLED: LastWords(CallState.INACTIVE, 603),
         Ending.PEER_FAILED: LastWords(CallState.FAILED, 500, 481),
         Ending.NO_DEVICE: LastWords(CallState.FAILED, 480, 480),
+        Ending.NOBODY_ELSE: LastWords(CallState.FAILED, 500, 480),
         Ending.UNKNOWN_NAME: LastWords(CallState.FAILED, 404, 404),
         Ending.NO_ANSWER: LastWords(CallState.FAILED, 408, 408),
         Ending.NOT_ACCEPTABLE: LastWords(CallState.FAILED, 488, 488),

@@ -89,21 +89,18 @@ class Calls:
         return self.dial(account, text, wanted)
 
     def accept(self, account_id: str, call_id: str, media: Sequence[Mapping[str, str]] | None = None) -> bool:
-        """Answers a call; MEDIA has one entry per offered stream, none means as offered."""
-        ringing = self._ringing.get(call_id)
-        if ringing is None or self._find(account_id, call_id) is None:
-            return False
-        accepted = ringing.accept(from_maps(media) if media else None)
-        if accepted:
+        """Answers a call that rings; MEDIA has one entry per offered stream, none means as offered. False for an unknown call alone."""
+        call, ringing = self._find(account_id, call_id), self._ringing.get(call_id)
+        if call is not None and ringing is not None and ringing.accept(from_maps(media) if media else None):
             self._current = call_id
-        return accepted
+        return call is not None
 
     def refuse(self, account_id: str, call_id: str) -> bool:
-        """Declines a call that rings."""
+        """Declines a call that rings. False for an unknown call alone."""
         call, ringing = self._find(account_id, call_id), self._ringing.get(call_id)
-        if call is None:
-            return False
-        return ringing.refuse() if ringing is not None else False
+        if call is not None and ringing is not None:
+            ringing.refuse()
+        return call is not None
 
     def hang_up(self, account_id: str, call_id: str) -> bool:
         """Ends a call, whatever its state."""

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from jamid.calls.generations import LAST_WORDS, Ending
 from jamid.core.clock import SystemClock
 from jamid.core.generations import Generation
 from jamid.core.signals import CallStateChanged, IncomingCallWithMedia, IncomingMessage, MediaNegotiationStatus
@@ -301,3 +302,49 @@ async def test_nothing_is_left_of_many_calls(lab, settle):
     exchange = a.account.sip.open_to(b.account.uri)[0]
     assert exchange.sessions == 0
     assert all(stream.closed for stream in [*a.audio.streams, *b.audio.streams])
+
+
+@pytest.mark.parametrize(("generation", "codes"), [(Generation.G13, (5, 0)), (Generation.G17, (500, 480))])
+async def test_who_calls_himself_from_his_only_device_is_told_so(lab, settle, generation, codes):
+    a = lab.add("a", "a", generation)
+    a.place(a)
+    await settle()
+    assert a.states() == [("FAILURE", codes[0]), ("OVER", codes[1])]
+
+
+@pytest.mark.parametrize("generation", list(Generation))
+async def test_a_recording_that_ends_with_its_call_is_told_as_by_the_reference(lab, settle, generation):
+    a, b = lab.add("a", "a", generation), lab.add("b", "b", generation)
+    call = a.place(b)
+    await settle()
+    b.calls.accept(b.account.id, b.incoming)
+    await settle()
+    assert await a.calls.toggle_recording(a.account.id, call)
+    a.told.clear()
+    a.calls.hang_up(a.account.id, call)
+    await settle()
+    kinds = [each.state if isinstance(each, CallStateChanged) else type(each).__name__ for each in a.told]
+    stopped = "RecordPlaybackStopped"
+    assert kinds == ([stopped, "HUNGUP", "OVER"] if generation is Generation.G13 else ["HUNGUP", "OVER", stopped])
+    assert a.audio.recordings == {}
+
+
+async def test_a_call_that_reached_nobody_yet_is_just_over(lab, settle):
+    a, b = lab.add("a", "a"), lab.add("b", "b")
+    searching = asyncio.Event()
+
+    async def devices_of(uri):
+        await searching.wait()
+        return []
+
+    a.account.devices_of = devices_of
+    call = a.place(b)
+    await settle()
+    assert a.calls.hang_up(a.account.id, call)
+    await settle()
+    assert a.states() == [("OVER", 0)]
+    searching.set()
+
+
+def test_every_ending_has_words_for_every_generation():
+    assert all(set(LAST_WORDS[generation]) == set(Ending) for generation in Generation)
