@@ -132,8 +132,10 @@ CHANNEL_NAME_BYTES: Final = 4096
 """The name of a channel; real ones have below 300."""
 MUX_CONTROL_BYTES: Final = 64 * 1024
 """A control or protocol frame; real ones have below 300 bytes."""
-MUX_CONTROL_WAITING: Final = 8192
-"""Control frames that wait to be sent; a peer that makes us answer more without reading is cut off."""
+MUX_CONTROL_WAITING: Final = 1024 * 1024
+"""Bytes of control frames that wait to be sent; a peer that makes us answer more without reading is cut off."""
+LINK_UNSENT_BYTES: Final = 256 * 1024
+"""Bytes that wait in a TCP connection at which a peer that asks for more STUN responses is cut off; data waits from 8 KiB on."""
 CHANNEL_RECEIVE_HIGH: Final = 4 * 1024 * 1024
 """Unread bytes of one channel at which nothing more is taken from its connection; there is no flow control per channel on the wire."""
 CHANNEL_RECEIVE_LOW: Final = 1024 * 1024

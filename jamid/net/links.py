@@ -125,10 +125,15 @@ class TcpLink(asyncio.BufferedProtocol):
                 return
 
     def send_stun(self, message: bytes) -> None:
-        """Sends one STUN message."""
-        if self._transport is not None and not self.closed:
-            self.sent += len(message) + 2
-            self._transport.write(frame(message))
+        """Sends one STUN message, unless the peer has let too many wait: then the connection is aborted."""
+        if self._transport is None or self.closed:
+            return
+        if self._transport.get_write_buffer_size() > limits.LINK_UNSENT_BYTES:
+            _log.info("%s does not read what it asks for", self.remote[0])
+            self._transport.abort()
+            return
+        self.sent += len(message) + 2
+        self._transport.write(frame(message))
 
     def send_records(self, records: bytes) -> None:
         """Sends whole TLS records."""

@@ -129,7 +129,7 @@ class Multiplexer:
 
     @property
     def control_waiting(self) -> int:
-        """How many control frames wait: answers to a peer that asks and does not read."""
+        """Bytes of control frames that wait: answers to a peer that asks and does not read."""
         return self._queue.control_waiting
 
     def close(self, reason: str) -> None:

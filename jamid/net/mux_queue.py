@@ -26,6 +26,8 @@ class OutgoingQueue:
     """Frames in the order of sending."""
 
     def __init__(self) -> None:
+        self.control_waiting = 0
+        """bytes of control frames that wait"""
         self._control: deque[bytes] = deque()
         self._queues: dict[int, _ChannelQueue] = {}
         self._interactive: deque[int] = deque()
@@ -35,14 +37,10 @@ class OutgoingQueue:
     def __bool__(self) -> bool:
         return bool(self._control or self._interactive or self._bulk)
 
-    @property
-    def control_waiting(self) -> int:
-        """How many control frames wait."""
-        return len(self._control)
-
     def put_control(self, frame: bytes) -> None:
         """A whole frame that goes before all data."""
         self._control.append(frame)
+        self.control_waiting += len(frame)
 
     def put(self, channel: int, data: bytes | memoryview) -> None:
         """DATA for CHANNEL; it is not copied and must not change."""
@@ -77,6 +75,7 @@ class OutgoingQueue:
         while size < limit:
             if self._control:
                 frame = self._control.popleft()
+                self.control_waiting -= len(frame)
             elif self._interactive and (self._run < _INTERACTIVE_RUN or not self._bulk or not piece):
                 frame = self._take(self._interactive, mux_wire.BULK_PAYLOAD)
                 self._run += len(frame)

@@ -160,7 +160,7 @@ async def test_a_number_in_use_is_declined_and_channels_are_counted(pair: Pair, 
 
 
 async def test_a_peer_that_only_asks_and_never_reads_is_cut_off(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MUX_CONTROL_WAITING", 100)
+    monkeypatch.setattr(limits, "MUX_CONTROL_WAITING", 600)
     channel, served = await connected(pair)
     assert channel.connection._link is not None
     channel.connection._link.pause_reading()
