@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,12 @@ def details(lab: Lab, **more: str) -> dict[str, str]:
         "Account.upnpEnabled": "false",
         "TURN.enable": "false",
     } | {key.replace("_", "."): value for key, value in more.items()}
+
+
+def stop_real(lab: Lab, host: str) -> None:
+    """Ends a real daemon, which on a busy machine may hang for minutes after it has saved everything."""
+    if lab.stop(host) is None:
+        lab.stop(host, number=signal.SIGKILL)
 
 
 async def start(lab: Lab) -> tuple[Driver, Driver]:
@@ -57,7 +64,7 @@ async def test_home_of_the_real_daemon_is_taken_over_and_given_back(lab: Lab) ->
         await real.configuration.addContact(account, "2" * 40)
         await real.configuration.removeContact(account, "2" * 40, True)
         before = await facts(real, account)
-    lab.stop("b")
+    stop_real(lab, "b")
 
     lab.ours("b", "-c", "-d", "-p")
     async with await Driver.connect(lab.bus("b"), "ours") as ours:
@@ -181,7 +188,7 @@ async def test_request_the_real_daemon_could_not_send_is_sent_by_ours(lab: Lab) 
         account, uri = await real.add_account(f"{lab.address('d')}:4222")
         await real.configuration.sendTrustRequest(account, peer, vcard)
         await real.signal("contactAdded", lambda _, added, __: added == peer, 20)
-    lab.stop("b")
+    stop_real(lab, "b")
     lab.ours("b", "-c", "-d", "-p")
     lab.ours("a", "-c", "-d", "-p")
     async with await Driver.connect(lab.bus("a"), "peer") as late, await Driver.connect(lab.bus("b"), "ours") as ours:
