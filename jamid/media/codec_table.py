@@ -98,8 +98,9 @@ def stored_codecs(stored: Sequence[int] | None, *, jami: bool = True) -> list[in
 
 
 def audio_offer(ids: Iterable[int]) -> list[Codec]:
-    """The audio codecs of an account's list that can be offered, in its order."""
-    return [codec for codec_id in ids if (codec := _BY_ID.get(codec_id)) is not None and not codec.video and codec.sendable]
+    """The audio codecs of an account's list that can be offered, in its order; Opus when it has none but those listed without an encoder."""
+    usable = [codec for codec_id in ids if (codec := _BY_ID.get(codec_id)) is not None and not codec.video and codec.sendable]
+    return usable or [OPUS]
 
 
 def codec_details(codec: Codec, changed: Mapping[str, str] | None = None, *, of_account: bool = False) -> dict[str, str]:

@@ -30,6 +30,8 @@ def test_media_only_codecs_with_an_encoder_are_offered() -> None:
     assert [codec.rtpmap for codec in audio_offer(stored_codecs(None, jami=False))] == [
         "opus/48000/2", "G722/8000", "PCMA/8000", "PCMU/8000",
     ]  # fmt: skip
+    # Speex and G.726 are listed as the reference lists them, and nobody here speaks them.
+    assert [codec.rtpmap for codec in audio_offer([27, 536956963, 69643])] == ["opus/48000/2"]
 
 
 def test_media_rtpmap_names_are_compared_with_their_case_and_clock() -> None:
