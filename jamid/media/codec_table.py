@@ -98,7 +98,7 @@ def stored_codecs(stored: Sequence[int] | None, *, jami: bool = True) -> list[in
 
 
 def audio_offer(ids: Iterable[int]) -> list[Codec]:
-    """The audio codecs of an account's list that can be offered, in its order; Opus when it has none but those listed without an encoder."""
+    """The audio codecs of an account's list that can be offered, in its order; Opus when it has none that we can encode."""
     usable = [codec for codec_id in ids if (codec := _BY_ID.get(codec_id)) is not None and not codec.video and codec.sendable]
     return usable or [OPUS]
 
