@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,8 @@ _GATHER_SECONDS: Final = 0.15
 """A device that was told of a commit and has not begun to fetch is not told of the next for this long."""
 _REPEATS: Final = (1.5, 6.0, 10.0, 12.5, 30.0, 90.0)
 """The pauses after which a device that did not fetch is told again, in seconds."""
+_LATER_SECONDS: Final = 3.0
+"""How much later devices are told that should hear of it from its author first."""
 _UNREACHABLE_SECONDS: Final = 60.0
 """How long a member without connection is not looked for again, unless it announces itself."""
 
@@ -47,38 +50,43 @@ class _Target:
 class Notifier:
     """Notifications of one account."""
 
-    def __init__(self, home: Home, tasks: Tasks) -> None:
+    def __init__(self, home: Home, tasks: Tasks, ask: Callable[[Conversation, str], None]) -> None:
         self._home = home
         self._tasks = tasks
+        self._ask = ask
+        """looks what a device has"""
         self._targets: dict[tuple[str, str], _Target] = {}
         self._reaching: set[tuple[str, str]] = set()
         self._unreached: dict[tuple[str, str], float] = {}
 
     # -- what happened --
 
-    def changed(self, conversation: Conversation) -> None:
-        """The head moved: every device of every member that does not have it is to know."""
+    def changed(self, conversation: Conversation, *, later: Collection[str] = ()) -> None:
+        """The head moved: every device of every member that does not have it is to know, those in LATER in a while."""
         links = self._home.links
         facts = conversation.facts
         if links is None or facts is None:
             return
         for device in links.devices_of(self._home.uri):
             if device != self._home.device_id:
-                self.notify(conversation, device)
+                self.notify(conversation, device, later=device in later)
         for uri, role in facts.roles.items():
             if role not in (ADMIN, MEMBER) or uri == self._home.uri:
                 continue
             devices = links.devices_of(uri)
             for device in devices:
-                self.notify(conversation, device)
+                self.notify(conversation, device, later=device in later)
             if not devices:
                 self._reach(conversation, uri)
 
-    def notify(self, conversation: Conversation, device: str) -> None:
+    def notify(self, conversation: Conversation, device: str, *, later: bool = False) -> None:
         """Tells DEVICE of the head, unless it has it or is just being told."""
         target = self._targets.setdefault((conversation.id, device), _Target())
         head = conversation.facts.head if conversation.facts is not None else ""
         if not head or target.has == head or target.busy:
+            return
+        if later:
+            self._arm(conversation, device, target, _LATER_SECONDS)
             return
         now = asyncio.get_running_loop().time()
         if target.told == head and target.timer is not None:
@@ -155,6 +163,9 @@ class Notifier:
         if links is None or facts is None or target.busy or target.has == facts.head or not links.connected(device):
             return
         target.repeats = target.repeats + 1 if target.told == facts.head else 0
+        if target.repeats > 1:
+            # It may have it from somebody else, and a 13.7 that does says nothing.
+            self._ask(conversation, device)
         self._tell(conversation, device, target, facts.head)
 
     def _disarm(self, target: _Target) -> None:
