@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from jamid.calls.changes import MediaChanges
-from jamid.calls.generations import HISTORY_REASONS, Ending, last_words
+from jamid.calls.generations import HISTORY_REASONS, Ending, last_words, told_path
 from jamid.calls.in_call_messages import write_message
 from jamid.calls.legs import Leg
 from jamid.calls.media_control import mute_body, recording_body
@@ -353,5 +353,5 @@ class Call:
 
     def _tell_recording_stopped(self, path: str) -> None:
         self.publish(RecordPlaybackStopped(path))
-        self.publish(RecordPlaybackFilepath(self.id, path if self.around.generation is Generation.G17 else ".webm"))
+        self.publish(RecordPlaybackFilepath(self.id, told_path(self.around.generation, path)))
         self.publish(RecordingStateChanged(self.id, False))

@@ -14,6 +14,7 @@ from typing import Any
 
 from jamid.calls.call import Call, Surroundings
 from jamid.calls.conference_orders import CONFERENCE_VERSION, Action, Order, parse_orders
+from jamid.calls.generations import told_path
 from jamid.calls.in_call_messages import CONFERENCE_INFO, write_message
 from jamid.calls.media_control import recording_body
 from jamid.calls.media_maps import MediaAttribute, MediaType, to_maps
@@ -163,12 +164,13 @@ class Conference:
             self.state = DETACHED
         self.tell_state()
         self._publish(ConferenceRemoved(self.account.id, self.id))
-        for member in tuple(self.members.values()):
-            self.remove(member.call)
         if self.recording:
             path, self.recording = self.recording, ""
             self._publish(RecordPlaybackStopped(path))
-            self._publish(RecordingStateChanged(self.id, False))
+            for member in self.members.values():
+                member.call.send_info(recording_body(recording=False))
+        for member in tuple(self.members.values()):
+            self.remove(member.call)
 
     # -- what the host does ------------------------------------------------------------------------------------------
     @property
@@ -214,7 +216,7 @@ class Conference:
             path, self.recording = self.recording, ""
             await self._around.audio.stop_recording(self.id)
             self._publish(RecordPlaybackStopped(path))
-            self._publish(RecordPlaybackFilepath(self.id, path))
+            self._publish(RecordPlaybackFilepath(self.id, told_path(self._around.generation, path)))
         else:
             streams = [stream.id for member in self.members.values() for stream in member.call.sound.streams.values()]
             try:

@@ -89,6 +89,11 @@ RANG_OUT_STATUS: Final = 486
 """What we answer when nobody here answers."""
 
 
+def told_path(generation: Generation, path: str) -> str:
+    """How clients of GENERATION hear of a recording that was stopped by hand: the older one forgets its name."""
+    return path if generation is Generation.G17 else ".webm"
+
+
 def last_words(generation: Generation, ending: Ending) -> LastWords:
     """What clients of GENERATION expect to hear at ENDING."""
     return LAST_WORDS[generation][ending]

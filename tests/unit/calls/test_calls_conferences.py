@@ -19,6 +19,7 @@ from jamid.core.signals import (
     IncomingMessage,
     MediaNegotiationStatus,
     OnConferenceInfosUpdated,
+    RecordPlaybackStopped,
     RemoteRecordingChanged,
     VideoMuted,
 )
@@ -203,13 +204,25 @@ async def test_a_text_does_not_circle_between_two_hosts(lab, party, settle):
     assert len(c.of(IncomingMessage)) == 1
 
 
-async def test_a_recording_ends_with_its_conference(party, settle):
-    h, _, _, conference, _ = party
+@pytest.mark.parametrize("by", ["hang up", "leave"])
+async def test_a_recording_ends_with_its_conference(party, settle, by):
+    h, a, b, conference, _ = party
     assert await h.conferences.toggle_recording(h.account.id, conference)
-    assert h.conferences.hang_up(h.account.id, conference)
+    await settle()
+    path = h.audio.recordings[conference]
+    h.told.clear()
+    if by == "hang up":
+        assert h.conferences.hang_up(h.account.id, conference)
+    else:
+        a.calls.hang_up(a.account.id, a.calls.ids("")[0])
     await settle()
     await h.conferences.close()
     assert h.audio.recordings == {}
+    # The reference says no more than that the file is complete; who is still there hears that nobody records any more.
+    told = [type(each).__name__ for each in h.told if "Record" in type(each).__name__ or "Removed" in type(each).__name__]
+    assert told == ["ConferenceRemoved", "RecordPlaybackStopped"]
+    assert h.of(RecordPlaybackStopped) == [RecordPlaybackStopped(path)]
+    assert [each.remote_recording_state for each in b.of(RemoteRecordingChanged)] == [True, False]
 
 
 async def test_the_host_leaves_and_comes_back(party, settle):
