@@ -42,7 +42,8 @@ class Relays:
         if not memory.worth_asking(now()):
             return
         families = (False, True) if ipv6 and memory.ipv6 else (False,)
-        asked = self._relays = [TurnTcpRelay(server, self._receiver, self._on_link, ipv6=family) for family in families]
+        asked = [TurnTcpRelay(server, self._receiver, self._on_link, ipv6=family) for family in families]
+        self._relays = list(asked)
         failures = await asyncio.gather(*(relay.open() for relay in asked), return_exceptions=True)
         for relay, failure in zip(asked, failures, strict=True):
             if failure is None:

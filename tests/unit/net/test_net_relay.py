@@ -190,6 +190,13 @@ async def test_a_server_without_ipv6_is_asked_for_it_once_in_a_network(server: t
     assert memory.ipv6
 
 
+async def test_a_server_that_is_not_there_leaves_a_session_without_relays() -> None:
+    relays, memory = Relays(Receiver(), lambda link: None), RelayMemory()
+    await relays.open(TurnServer("127.0.0.1", 9), memory, ipv6=True)
+    assert not relays
+    assert not memory.worth_asking(asyncio.get_running_loop().time())
+
+
 async def test_a_relay_that_is_given_back_while_somebody_gives_up_is_given_back(server: tuple[Server, TurnServer]) -> None:
     one, address = server
     client = TurnTcpRelay(address, Receiver(), lambda link: None)
