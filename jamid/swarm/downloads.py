@@ -92,10 +92,14 @@ class Downloads:
         else:
             self._start(conversation, waiting)
 
+    def may_wait(self, conversation: Conversation) -> bool:
+        """Whether something waits in CONVERSATION, as far as is known without reading."""
+        return self._waits.get(conversation.id, True)
+
     def worth_resuming(self, conversation: Conversation) -> bool:
         """Whether something may wait in CONVERSATION that was not just tried."""
         now = asyncio.get_running_loop().time()
-        return self._waits.get(conversation.id, True) and now - self._resumed.get(conversation.id, -_RESUME_SECONDS) >= _RESUME_SECONDS
+        return self.may_wait(conversation) and now - self._resumed.get(conversation.id, -_RESUME_SECONDS) >= _RESUME_SECONDS
 
     async def resume(self, conversation: Conversation) -> None:
         """Starts what waits in CONVERSATION and is not under way."""

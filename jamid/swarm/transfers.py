@@ -103,7 +103,8 @@ class Transfers:
         """A device is there: downloads that wait for somebody are tried again."""
         account = self._account
         for conversation in account.all() if peer.account_uri == account.home.uri else account.shared_with(peer.account_uri):
-            account.tasks.spawn(self._downloads.resume(conversation), "resume files")
+            if self._downloads.may_wait(conversation):
+                account.tasks.spawn(self._downloads.resume(conversation), "resume files")
 
     def peer_active(self, conversation: Conversation) -> None:
         """Somebody in CONVERSATION, who may have what waits there, gives a sign of life."""
