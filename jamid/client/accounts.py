@@ -69,7 +69,9 @@ class Accounts:
         if not text:
             if len(accounts) == 1:
                 return accounts[0]
-            known = ", ".join(f"{one.id} ({one.name})" for one in accounts) or "none"
+            if not accounts:
+                raise NotFoundError("there is no account yet; `jami account add --name NAME` makes one")
+            known = ", ".join(f"{one.id} ({one.name})" for one in accounts)
             raise NotFoundError(f"say which account (--account): there are {len(accounts)}: {known}")
         for kind in ("id", "uri", "registered_name", "name"):
             found = [one for one in accounts if getattr(one, kind) == text]

@@ -70,6 +70,10 @@ class Message:
 
     def summary(self) -> str:
         """One line for people."""
+        if target := self.fields.get("react-to"):
+            return f"[reaction to {target[:8]}] {self.body}"
+        if target := self.fields.get("edit"):
+            return f"[{'edit' if self.body else 'deletion'} of {target[:8]}] {self.body}".rstrip()
         if self.type == TEXT:
             return self.body
         if self.type == FILE:

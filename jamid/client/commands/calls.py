@@ -70,14 +70,14 @@ async def hang_up(context: Context) -> None:
     account = await context.account()
     wanted = context.arguments.call
     for call in [wanted] if wanted else await context.jami.calls.ids(account):
-        if not await context.jami.calls.hang_up(account, call):
+        if not await context.jami.calls.hang_up(account, call) and wanted:  # of all, one may have ended by itself
             raise LocalError(f"there is no call {call}")
 
 
 async def _stay(context: Context, account: str, call: str, events: CallEvents, current: bool = False) -> int:
     """Follows a call to its end; 0 when it was answered, 1 when not."""
-    answered = 0.0
-    recording = Path()
+    answered, since = 0.0, time.time()
+    recording: Path | None = None
     hang_up_at: float | None = None
     try:
         while True:
@@ -104,13 +104,21 @@ async def _stay(context: Context, account: str, call: str, events: CallEvents, c
                     await context.jami.calls.toggle_recording(account, call)
             if event.state in ENDED:
                 seconds = round(time.monotonic() - answered, 1) if answered else 0
-                result = {"call": call, "answered": bool(answered), "seconds": seconds, "code": event.code, "recording": str(recording)}
+                recording = recording or _newest_in(context.arguments.record, since)
+                file = str(recording or "")
+                result = {"call": call, "answered": bool(answered), "seconds": seconds, "code": event.code, "recording": file}
                 said = f"talked for {seconds} s" if answered else f"not answered ({event.state.lower()}, code {event.code})"
-                context.output.one(result, f"{said}{', recorded to ' + str(recording) if context.arguments.record else ''}")
+                context.output.one(result, f"{said}{f', recorded to {file}' if file else ''}")
                 return 0 if answered else 1
     except asyncio.CancelledError:
         await context.jami.calls.hang_up(account, call)
         raise
+
+
+def _newest_in(directory: Path | None, since: float) -> Path | None:
+    """The real daemon does not always tell the name of its recording."""
+    files = [path for path in directory.iterdir() if path.stat().st_mtime >= since] if directory is not None else []
+    return max(files, key=lambda path: path.stat().st_mtime, default=None)
 
 
 def _check_voice(context: Context) -> None:

@@ -23,8 +23,9 @@ def add_commands(topics: Any) -> None:
          __wait=dict(action="store_true", help="wait until they accept"))  # fmt: skip
     verb("remove", remove, "forget a contact and the conversation", peer=dict(), __block=dict(action="store_true", help="for good"))
     verb("requests", requests, "list who asks")
-    verb("accept", accept, "accept a request and wait for its conversation", who=dict(help="Jami id, or the conversation's id"))
-    verb("decline", decline, "decline a request", who=dict(help="Jami id, or the conversation's id"))
+    who = dict(help="Jami id, or the conversation's id or title")
+    verb("accept", accept, "accept a request, which may be still to come, and wait for its conversation", who=who)
+    verb("decline", decline, "decline a request", who=who)
 
     verb = topic(topics, "conversation", "conversations: list, create, invite, leave")
     verb("list", conversations, "list the conversations")
@@ -71,7 +72,7 @@ async def requests(context: Context) -> None:
 
 async def accept(context: Context) -> None:
     account = await context.account()
-    conversation = await _requested(context, account)
+    conversation = await _requested(context, account, context.arguments.timeout)
     async with context.jami.events(ConversationReady) as events:
         await context.jami.contacts.accept(account, conversation)
         await events.wait(lambda one: (one.account, one.conversation) == (account, conversation), context.arguments.timeout)
@@ -80,7 +81,7 @@ async def accept(context: Context) -> None:
 
 async def decline(context: Context) -> None:
     account = await context.account()
-    await context.jami.contacts.decline(account, await _requested(context, account))
+    await context.jami.contacts.decline(account, await _requested(context, account, 0))
 
 
 async def conversations(context: Context) -> None:
@@ -141,18 +142,22 @@ async def follow(context: Context) -> None:
     async with context.jami.events(PresenceChanged) as events:
         for uri in wanted or [one.uri for one in await context.jami.contacts.all(account) if not one.banned]:
             await context.jami.presence.subscribe(account, uri)
+        known: dict[str, tuple[bool, str]] = {}
         async for change in events:
-            if change.account == account and (not wanted or change.uri in wanted):
+            told = change.online, change.note
+            if change.account == account and (not wanted or change.uri in wanted) and known.get(change.uri) != told:
+                known[change.uri] = told
                 context.output.one(change, f"{change.uri} {'online' if change.online else 'offline'} {change.note}".rstrip())
 
 
-async def _requested(context: Context, account: str) -> str:
+async def _requested(context: Context, account: str, seconds: float) -> str:
     who = context.arguments.who
-    end = asyncio.get_running_loop().time() + context.arguments.timeout
+    end = asyncio.get_running_loop().time() + seconds
     while True:
-        found = [one for one in await context.jami.contacts.requests(account) if who in (one.conversation, one.sender)]
+        found = [one for one in await context.jami.contacts.requests(account) if who in (one.conversation, one.sender, one.title)]
         if found:
             return found[0].conversation
         if asyncio.get_running_loop().time() > end:
             raise NotFoundError(f"there is no request of {who}")
+        context.output.progress(f"waiting for a request of {who}")
         await asyncio.sleep(0.2)

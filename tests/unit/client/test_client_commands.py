@@ -61,9 +61,9 @@ def test_json_may_be_asked_before_and_behind(daemon: dict[str, str]) -> None:
     ("words", "code", "text"),
     [
         (("account", "show", "--account", "nobody"), 4, "nobody"),
-        (("contact", "list"), 4, "say which account"),
+        (("contact", "list"), 4, "there is no account yet"),
         (("nonsense",), 2, "invalid choice"),
-        (("account", "set", "novalue"), 4, "say which account"),
+        (("account", "set", "novalue"), 4, "there is no account yet"),
         ((), 2, ""),
     ],
 )
