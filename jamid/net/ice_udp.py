@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import logging
+import random
 import socket
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -23,6 +24,9 @@ from jamid.net.turn import TurnServer
 logging.getLogger("aioice").setLevel(logging.WARNING)  # it tells each step of each check
 
 _CONNECT_SECONDS: Final = 30.0
+_CONSENT_CHECK_SECONDS: Final = 5.0
+_CONSENT_SECONDS: Final = 30.0
+"""After so long without an answer the peer is taken for gone (RFC 7675); a cut of 20 s is survived, as by real daemons."""
 
 Receive = Callable[[bytes], None]
 
@@ -159,6 +163,21 @@ class _Connection(aioice.Connection):
         receive = self.receivers.get(component)
         if receive is not None:
             receive(data)
+
+    async def query_consent(self) -> None:
+        """As in aioice, which counts the failures of all components together, so that calls of two end after a quarter of a minute."""
+        loop = asyncio.get_running_loop()
+        key = (self.remote_password or "").encode()
+        answered = loop.time()
+        while loop.time() - answered < _CONSENT_SECONDS:
+            await asyncio.sleep(_CONSENT_CHECK_SECONDS * random.uniform(0.8, 1.2))
+            for pair in self._nominated.values():
+                with contextlib.suppress(aioice_stun.TransactionError):
+                    request = self.build_request(pair, nominate=False)
+                    await pair.protocol.request(request, pair.remote_addr, integrity_key=key, retransmissions=0)
+                    answered = loop.time()
+        self._query_consent_task = None
+        await self.close()
 
     async def get_component_candidates(self, component: int, addresses: list[str], timeout: int = 5) -> list[aioice.Candidate]:
         found: list[aioice.Candidate] = await super().get_component_candidates(component, local_addresses(), timeout)

@@ -4,9 +4,31 @@ import asyncio
 import re
 import time
 
+import pytest
+
+from jamid.net import ice_udp
 from jamid.net.ice_udp import MediaIce
 
 _LINE = re.compile(r"[HSR][0-9a-f]{1,30} \d+ UDP \d+ \S+ \d+ typ (host|srflx|relay)")
+
+
+async def test_a_peer_is_gone_when_no_component_has_been_answered_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ice_udp, "_CONSENT_CHECK_SECONDS", 0.05)
+    monkeypatch.setattr(ice_udp, "_CONSENT_SECONDS", 2.5)
+    offerer, answerer = MediaIce(2, controlling=True), MediaIce(2, controlling=False)
+    await asyncio.gather(offerer.gather(), answerer.gather())
+    lost: asyncio.Queue[float] = asyncio.Queue()
+    offerer.on_lost = lambda: lost.put_nowait(time.monotonic())
+    await asyncio.gather(
+        offerer.connect(answerer.ufrag, answerer.pwd, [*answerer.candidates(1), *answerer.candidates(2)]),
+        answerer.connect(offerer.ufrag, offerer.pwd, [*offerer.candidates(1), *offerer.candidates(2)]),
+    )
+    await asyncio.sleep(3)
+    assert lost.empty()
+    gone = time.monotonic()
+    await answerer.close()
+    assert 2 < await asyncio.wait_for(lost.get(), 6) - gone < 4.5  # not after six unanswered checks of either component
+    await offerer.close()
 
 
 async def test_two_sessions_find_a_path_for_each_component() -> None:
