@@ -67,7 +67,7 @@ class ContactConversations(Protocol):
         ...
 
     def sync_received(self, account_id: str, device_id: str, parts: SyncParts) -> None:
-        """What another device of the account told."""
+        """What another device of the account told, or ("") the server that manages it."""
         ...
 
 

@@ -75,7 +75,7 @@ class Syncing:
     # -- hearing --
 
     async def received(self, device: str, parts: Parts) -> None:
-        """What our device DEVICE tells."""
+        """What our device DEVICE tells, or ("") the server that manages the account."""
         for info in read_infos(parts.get("conversations")).values():
             try:
                 await self._conversation(device, info)
@@ -119,7 +119,7 @@ class Syncing:
         conversation = account.find(theirs.id)
         if conversation is not None and not conversation.is_here:
             account.cloner.clone(conversation, uris=[account.home.uri], device=device)
-        elif conversation is not None:
+        elif conversation is not None and device:
             account.puller.pull(conversation, device)
 
     async def _preferences(self, device: str, data: Any) -> None:

@@ -71,6 +71,21 @@ async def test_whoever_asked_while_we_asked_is_followed_unless_it_takes_ours(tmp
         await one.wait(lambda: one.contacts[other.uri] == theirs and one.conversations.get_conversations(one.id) == [theirs])
 
 
+async def test_what_the_account_server_tells_is_taken_over_without_asking_it_for_commits(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:  # fmt: skip
+    async with world(tmp_path) as w:
+        home = await w.add(1)
+        own = await home.conversations.start_conversation(home.id)
+        conversations, _ = home.conversations.archived(home.id)
+        assert set(conversations) == {own}
+        request = ConversationRequest(CONVERSATION, SENDER, {}, home.now_ms()).to_map()
+        with caplog.at_level("DEBUG", "jamid.swarm"):
+            home.conversations.sync_received(home.id, "", {"conversations": conversations, "requests": {CONVERSATION: request}})
+            await home.wait(lambda: len(home.conversations.get_conversation_requests(home.id)) == 1)
+        assert "looking for" not in caplog.text
+
+
 async def test_contacts_do_not_hear_of_declined_groups(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
         home = await w.add(1)
