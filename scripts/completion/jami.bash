@@ -1,7 +1,7 @@
 # Completion of the jami command for bash.
 _jami() {
   local words=() word skip=
-  for word in "${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+  for word in "${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do
     if [ -n "$skip" ]; then skip=; continue; fi
     case $word in
       --account | --archive | --bootstrap | --bus | --conversation | --count | --from | --name | --password | --play | --record | --reply-to | --seconds | --set | --timeout | --title | --to | --turn | -a) skip=1 ;;

@@ -9,7 +9,7 @@ _SCRIPT = """\
 # Completion of the jami command for bash.
 _jami() {{
   local words=() word skip=
-  for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
+  for word in "${{COMP_WORDS[@]:1:$((COMP_CWORD - 1))}}"; do
     if [ -n "$skip" ]; then skip=; continue; fi
     case $word in
       {valued}) skip=1 ;;
