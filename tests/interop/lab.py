@@ -194,9 +194,13 @@ class Lab:
 
     def stop(self, host: str, name: str = "jamid", number: int = signal.SIGTERM, seconds: float = 10) -> int | None:
         """Signals the process started as NAME and waits for its end; its exit code (negative: the signal), None if it did not end."""
-        pid = self.pid(host, name)
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, number)
+            os.killpg(self.pid(host, name), number)
+        return self.ended(host, name, seconds)
+
+    def ended(self, host: str, name: str = "jamid", seconds: float = 10) -> int | None:
+        """Waits for the end of the process started as NAME; what `stop` returns."""
+        pid = self.pid(host, name)
         ended: list[int] = []
 
         def gone() -> bool:
@@ -268,7 +272,7 @@ class Lab:
         self.start_bus(host)
         if pulse:
             self.start_pulse(host)
-        environment = (env or {}) | ({} if command else {"LD_PRELOAD": str(_netlink_shim())})
+        environment = (env or {}) | ({} if command else {"LD_PRELOAD": str(preload("netlink_split"))})
         pid = self.spawn(host, "jamid", command or [str(REAL_DAEMON), "-c", "-d", "-p"], environment)
 
         def ready() -> bool:
@@ -398,10 +402,10 @@ def _accepts(path: Path) -> bool:
     return True
 
 
-def _netlink_shim() -> Path:
-    """Builds netlink_split.c, which its head explains, once per machine."""
-    source = Path(__file__).with_name("netlink_split.c")
-    library = LABS / f"netlink_split-{source.stat().st_mtime_ns}.so"
+def preload(name: str) -> Path:
+    """Builds NAME.c, which lies beside this file and says at its head what it is for, once per machine; the library for LD_PRELOAD."""
+    source = Path(__file__).with_name(f"{name}.c")
+    library = LABS / f"{name}-{source.stat().st_mtime_ns}.so"
     if not library.exists():
         LABS.mkdir(parents=True, exist_ok=True)
         unfinished = library.with_suffix(f".{os.getpid()}")

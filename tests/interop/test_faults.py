@@ -1,137 +1,22 @@
-"""Kills, cuts and moves of home: what was confirmed is there afterwards, once, on every side.
-
-JAMID_FAULT_ROUNDS=30 and JAMID_FAULT_SEED=N make the kill test longer and repeat a run.
-"""
+"""Cut networks, full disks, jumping clocks and moves of home; kills at random moments are in test_fault_rounds.py."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import random
 import signal
+import struct
 import sys
-from collections import Counter
 
 import pytest
 
-from tests.interop.driver import Driver, befriend, chat
-from tests.interop.lab import REPOSITORY, Lab
+from tests.interop.driver import Driver, audio_call, befriend, chat
+from tests.interop.fault_lab import Side, fill, pair, until_all_there, until_heard
+from tests.interop.lab import REPOSITORY, Lab, preload
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
-ROUNDS = int(os.environ.get("JAMID_FAULT_ROUNDS", "5"))
-SEED = int(os.environ.get("JAMID_FAULT_SEED", "7"))
-
-
-class Side:
-    """One host with its daemon, account and driver."""
-
-    def __init__(self, lab: Lab, host: str, ours: bool) -> None:
-        self.lab, self.host, self.ours = lab, host, ours
-        self.driver: Driver
-        self.account = self.uri = ""
-
-    async def join(self) -> None:
-        self.start()
-        self.driver = await Driver.connect(self.lab.bus(self.host), self.host)
-        bootstrap = f"{self.lab.address('d')}:4222"
-        self.account, self.uri = await self.driver.add_account(bootstrap, self.lab.address("d"))
-
-    def start(self, ours: bool | None = None) -> None:
-        self.ours = self.ours if ours is None else ours
-        if self.ours:
-            self.lab.ours(self.host)
-        else:
-            self.lab.start_jamid(self.host)
-
-    def kill(self, number: int = signal.SIGKILL) -> int | None:
-        return self.lab.stop(self.host, "jamid", number)
-
-    async def texts(self, conversation: str) -> Counter[str]:
-        """Each text message that the daemon has, and how often."""
-        driver = self.driver
-        since = len(driver.signals)
-        request = await driver.configuration.loadConversationMessages(self.account, conversation, "", 0)
-        _, _, _, messages = await driver.signal("conversationLoaded", lambda r, *_: r == request, 20, since)
-        return Counter(message["body"] for message in messages if message["type"] == "text/plain")
-
-
-async def pair(lab: Lab, kinds: tuple[bool, bool]) -> tuple[Side, Side, str]:
-    lab.up(["d", "a", "b"])
-    lab.start_dht("d")
-    lab.start_turn("d")
-    a, b = Side(lab, "a", kinds[0]), Side(lab, "b", kinds[1])
-    await a.join()
-    await b.join()
-    conversation = await befriend(a.driver, a.account, a.uri, b.driver, b.account, b.uri)
-    return a, b, conversation
-
-
-def fill(path: str) -> None:
-    """Writes to PATH until its disk is full."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    try:
-        with contextlib.suppress(OSError):
-            while True:
-                os.write(descriptor, bytes(4096))
-    finally:
-        os.close(descriptor)
-
-
-async def until_all_there(sides: tuple[Side, Side], conversation: str, wanted: set[str], seconds: float, *, remind: bool = False) -> None:
-    """Waits until both sides have every text of WANTED; then each must be there once.
-
-    REMIND writes another text now and then: a real daemon that has lost a notification hears of all it missed with the next one.
-    """
-    found: list[Counter[str]] = []
-    loop = asyncio.get_running_loop()
-    end, reminder = loop.time() + seconds, loop.time() + 10
-    while loop.time() < end:
-        found = [await side.texts(conversation) for side in sides]
-        if all(wanted <= set(texts) for texts in found):
-            break
-        if remind and loop.time() > reminder:
-            reminder += 10
-            await sides[0].driver.configuration.sendMessage(sides[0].account, conversation, f"reminder at {reminder}", "", 0)
-        await asyncio.sleep(0.5)
-    for side, texts in zip(sides, found, strict=True):
-        assert wanted - set(texts) == set(), f"lost on {side.host}"
-        assert [text for text, times in texts.items() if times > 1] == [], f"more than once on {side.host}"
-
-
-@pytest.mark.timeout(180 + 30 * ROUNDS)
-@pytest.mark.parametrize("peer_is_ours", [True, False], ids=["ours", "real"])
-async def test_killed_daemons_lose_nothing_they_confirmed(lab: Lab, peer_is_ours: bool) -> None:
-    """The real daemon is never the victim: what it confirms and loses is not ours to test."""
-    dice = random.Random(SEED)
-    a, b, conversation = await pair(lab, (True, peer_is_ours))
-    confirmed: set[str] = set()
-    for number in range(ROUNDS):
-        sender, other = (a, b) if dice.random() < 0.5 else (b, a)
-        victim = (sender if dice.random() < 0.6 else other) if peer_is_ours else a
-        since = len(sender.driver.signals)
-        texts = [f"round {number} message {i}" for i in range(dice.randint(5, 30))]
-
-        async def write(sender: Side = sender, texts: list[str] = texts) -> None:
-            for text in texts:
-                await sender.driver.configuration.sendMessage(sender.account, conversation, text, "", 0)
-                await asyncio.sleep(dice.random() * 0.02)
-
-        writing = asyncio.ensure_future(write())
-        await asyncio.sleep(dice.random() * 0.4)
-        victim.kill()
-        await asyncio.wait({writing})
-        writing.exception()  # the daemon it talked to may be gone
-        await asyncio.sleep(0.1)
-        told = [m.get("body") for _, c, m in sender.driver.received("messageReceived", since) if c == conversation]
-        confirmed |= set(told) & set(texts)
-        victim.start()
-        await victim.driver.announced(victim.account, 30)
-    assert confirmed, "nothing was confirmed in any round"
-    # The real daemon does not announce all that a merge brings, but it is in the history.
-    await a.driver.configuration.sendMessage(a.account, conversation, "the end", "", 0)
-    await until_all_there((a, b), conversation, confirmed | {"the end"}, 120, remind=not peer_is_ours)
+HOUR, DAY = 3600, 86400
 
 
 async def test_messages_of_a_cut_network_arrive_when_it_is_mended(lab: Lab) -> None:
@@ -190,3 +75,32 @@ async def test_full_disk_confirms_nothing_and_loses_nothing(lab: Lab) -> None:
     await chat(b.driver, b.account, a.driver, conversation, "there is room again", 30)
     await chat(a.driver, a.account, b.driver, conversation, "and an answer", 30)
     await until_all_there((a, b), conversation, {"there is room", "there is room again", "and an answer"} | told, 20)
+
+
+@pytest.mark.parametrize("peer_is_ours", [True, False], ids=["ours", "real"])
+async def test_clock_jumps_change_nothing_for_who_is_there(lab: Lab, peer_is_ours: bool) -> None:
+    """An hour back just after the account was made, an hour ahead, a day ahead, with connections that stand and with new ones."""
+    shift = lab.dir.with_suffix(".shift")
+    shift.write_bytes(struct.pack("=q", 0))
+    environment = {"LD_PRELOAD": str(preload("clock_shift")), "CLOCK_SHIFT": str(shift)}
+    try:
+        a, b, conversation = await pair(lab, (True, peer_is_ours), env=environment)
+        texts: list[str] = []
+        for jump, restart in ((-HOUR, False), (HOUR, False), (DAY, False), (-HOUR, True)):
+            if restart:
+                a.kill(signal.SIGTERM)
+            with shift.open("r+b") as file:
+                file.write(struct.pack("=q", jump))
+            if restart:
+                a.start()
+                await a.driver.announced(a.account)
+            for sender, receiver in ((a, b), (b, a)):
+                texts.append(f"{sender.host} at {jump:+d} s{' anew' * restart}")
+                await until_heard(sender, receiver, conversation, texts[-1])
+            if jump == DAY:
+                assert await audio_call(a.driver, a.account, b.driver, b.account, b.uri, seconds=0.5) < 20
+        dated = {message["body"]: int(message["timestamp"]) for message in await a.history(conversation) if message.get("body") in texts}
+        assert abs(dated[f"a at {DAY:+d} s"] - dated[f"b at {DAY:+d} s"] - DAY) < 60, "the clock did not jump"
+        await until_all_there((a, b), conversation, set(texts), 30, remind=not peer_is_ours)
+    finally:
+        shift.unlink()
