@@ -23,8 +23,8 @@ from jamid.media.frames import CHANNELS, FRAME_SAMPLES, SAMPLE_RATE, SILENCE, Fr
 
 _log = logging.getLogger(__name__)
 
-LATENCY: Final = 0.06
-"""Seconds that PortAudio may keep: three frames hide the scheduling of a busy machine."""
+LATENCY: Final = 0.08
+"""Seconds that PortAudio may keep: they hide the scheduling of a busy machine. With less it wakes up every 10 ms, at twice the cost."""
 STANDING_FRAMES: Final = 3
 """Frames that may wait between a device and the tick; more are dropped, the two clocks being different ones."""
 TRY_AGAIN: Final = 2.0
