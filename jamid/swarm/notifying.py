@@ -29,6 +29,9 @@ _GATHER_SECONDS: Final = 0.15
 """A device that was told of a commit and has not begun to fetch is not told of the next for this long."""
 _REPEATS: Final = (1.5, 6.0, 10.0, 12.5, 30.0, 90.0)
 """The pauses after which a device that did not fetch is told again, in seconds."""
+_REPEATS_AFTER_FETCH: Final = (0.1, 0.3)
+"""The pauses before those for a device that has just fetched: 17 drops what it is told until it has merged that."""
+_MERGING_SECONDS: Final = 0.5
 _LATER_SECONDS: Final = 3.0
 """How much later devices are told that should hear of it from its author first."""
 _UNREACHABLE_SECONDS: Final = 60.0
@@ -42,9 +45,11 @@ class _Target:
     told: str = ""
     told_at: float = 0.0
     has: str = ""
+    fetched_at: float = float("-inf")
     busy: bool = False
     timer: asyncio.TimerHandle | None = None
     repeats: int = 0
+    pauses: tuple[float, ...] = _REPEATS
 
 
 class Notifier:
@@ -95,6 +100,7 @@ class Notifier:
             self._arm(conversation, device, target, target.told_at + _GATHER_SECONDS - now)
             return
         target.repeats = 0
+        target.pauses = _REPEATS_AFTER_FETCH + _REPEATS if now - target.fetched_at < _MERGING_SECONDS else _REPEATS
         self._tell(conversation, device, target, head)
 
     def busy(self, conversation: Conversation, device: str, busy: bool) -> None:
@@ -107,6 +113,7 @@ class Notifier:
         target = self._targets.setdefault((conversation.id, peer.device_id), _Target())
         _log.debug("%r device %s has %s", conversation, peer.device_id[:8], commit[:8])
         target.has = commit
+        target.fetched_at = asyncio.get_running_loop().time()
         target.told_at = 0.0
         self._disarm(target)
         self.notify(conversation, peer.device_id)
@@ -150,8 +157,8 @@ class Notifier:
         target.told = head
         target.told_at = asyncio.get_running_loop().time()
         self._tasks.spawn(self._send(device, self._text(conversation, head)), "notify")
-        if target.repeats < len(_REPEATS):
-            self._arm(conversation, device, target, _REPEATS[target.repeats])
+        if target.repeats < len(target.pauses):
+            self._arm(conversation, device, target, target.pauses[target.repeats])
 
     def _arm(self, conversation: Conversation, device: str, target: _Target, delay: float) -> None:
         self._disarm(target)

@@ -21,6 +21,7 @@ REPEATS = (0.02, 0.04, 0.08)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifying, "_REPEATS", REPEATS)
+    monkeypatch.setattr(notifying, "_REPEATS_AFTER_FETCH", ())
 
 
 def deafen(monkeypatch: pytest.MonkeyPatch, home: FakeHome, losses: int) -> None:
@@ -50,6 +51,19 @@ async def test_a_device_that_lost_notifications_is_reminded(tmp_path: Path, monk
         await b.wait(lambda: b.of(MessageReceived))
         await asyncio.sleep(sum(REPEATS) * 2)
         assert told(w, b, a.head(conversation)) == 1 + len(REPEATS)
+
+
+async def test_a_device_that_still_merges_what_it_fetched_is_told_again_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifying, "_REPEATS", (30.0,))
+    monkeypatch.setattr(notifying, "_REPEATS_AFTER_FETCH", (0.02, 0.04))
+    monkeypatch.setattr(notifying, "_MERGING_SECONDS", 20.0)
+    async with world(tmp_path) as w:
+        a, b = await w.add(1), await w.add(2)
+        conversation = await w.befriend(a, b)
+        deafen(monkeypatch, b, 2)
+        a.conversations.send_message(a.id, conversation, "hello", "", 0)
+        await b.wait(lambda: b.of(MessageReceived))
+        assert told(w, b, a.head(conversation)) == 3
 
 
 async def test_a_device_that_never_fetches_is_left_alone_in_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
