@@ -25,7 +25,7 @@ class Path(Protocol):
 
     def __call__(self, data: bytes) -> None: ...
 
-    def receive(self) -> list[tuple[float, bytes]]:
+    def arrived(self) -> list[tuple[float, bytes]]:
         """What came since the last time: arrival (`time.monotonic`) and bytes of each packet."""
         ...
 

@@ -71,7 +71,7 @@ class AudioSession:
         self._stream = stream
         self._host = host
         self._events = events
-        self._receive: Callable[[], list[tuple[float, bytes]]] | None = getattr(send_rtp, "receive", None)
+        self._arrived: Callable[[], list[tuple[float, bytes]]] | None = getattr(send_rtp, "arrived", None)
         self._send_rtp = send_rtp if thread_safe or getattr(send_rtp, "thread_safe", False) else self._later(send_rtp)
         self._send_rtcp = send_rtcp if thread_safe or getattr(send_rtcp, "thread_safe", False) else self._later(send_rtcp)
         self._sender = RtpSender(parameters)
@@ -141,8 +141,8 @@ class AudioSession:
         while inbox:
             arrival, data = inbox.popleft()
             receiver.receive(data, arrival)
-        if self._receive is not None:
-            for arrival, data in self._receive():
+        if self._arrived is not None:
+            for arrival, data in self._arrived():
                 receiver.receive(data, arrival)
         while self._stream.rtcp_inbox:
             arrival, data = self._stream.rtcp_inbox.popleft()

@@ -40,7 +40,7 @@ class MediaPath:
                 with contextlib.suppress(OSError):
                     self._socket.send(data)
 
-    def receive(self) -> list[tuple[float, bytes]]:
+    def arrived(self) -> list[tuple[float, bytes]]:
         """The media packets that have come: the moment of `time.monotonic` and the bytes of each."""
         packets: list[tuple[float, bytes]] = []
         with self._lock:

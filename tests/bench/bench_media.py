@@ -19,48 +19,30 @@ from jamid.core.settings import Settings
 from jamid.media.audio_stream import AudioParameters, AudioStream
 from jamid.media.service import Media
 from jamid.media.srtp import SrtpKeys, create_key
+from jamid.net.media_path import MediaPath
 
 
-class Port(asyncio.DatagramProtocol):
-    """One UDP port: what comes goes to `receive`, what is sent leaves from the media thread."""
-
-    thread_safe = True
-
-    def __init__(self) -> None:
-        self.receive: Any = lambda data: None
-        self.peer: tuple[str, int] = ("", 0)
-
-    def connection_made(self, transport: Any) -> None:
-        self.socket = socket.socket(fileno=socket.dup(transport.get_extra_info("socket").fileno()))
-        self.transport = transport
-        self.address = transport.get_extra_info("sockname")
-
-    def datagram_received(self, data: bytes, addr: Any) -> None:
-        self.receive(data)
-
-    def __call__(self, data: bytes) -> None:
-        self.socket.sendto(data, self.peer)
-
-
-async def _port() -> Port:
-    _, port = await asyncio.get_running_loop().create_datagram_endpoint(Port, local_addr=("127.0.0.1", 0))
+def _port() -> socket.socket:
+    port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    port.setblocking(False)
+    port.bind(("127.0.0.1", 0))
     return port
 
 
-async def _open_call(media: Media, number: int, source: str) -> list[AudioStream]:
-    keys, ends, streams = (create_key(), create_key()), [(await _port(), await _port()) for _ in (0, 1)], []
-    for end, (rtp, rtcp) in enumerate(ends):
-        rtp.peer, rtcp.peer = ends[1 - end][0].address, ends[1 - end][1].address
+def _open_call(media: Media, number: int, source: str) -> list[AudioStream]:
+    keys, ports = (create_key(), create_key()), (_port(), _port())
+    streams: list[AudioStream] = []
+    for end in (0, 1):
+        ports[end].connect(ports[1 - end].getsockname())
         own = source if end == 0 else "tone:880"
         parameters = AudioParameters(f"{number}.{end}_audio_0", "opus", 48000, 104, 101, SrtpKeys(keys[end], keys[1 - end]), own)
-        stream = media.open_stream(parameters, rtp, rtcp)
-        rtp.receive, rtcp.receive = stream.receive_rtp, stream.receive_rtcp
-        streams.append(stream)
+        path = MediaPath(ports[end], lambda _: None)
+        streams.append(media.open_stream(parameters, path, lambda data, far=1 - end: streams[far].receive_rtcp(data)))
     return streams
 
 
 async def _cpu(media: Media, calls: int, seconds: float) -> float:
-    streams = [stream for number in range(calls) for stream in await _open_call(media, number, "tone:440")]
+    streams = [stream for number in range(calls) for stream in _open_call(media, number, "tone:440")]
     await asyncio.sleep(1.5)
     cpu, wall = time.process_time(), time.monotonic()
     await asyncio.sleep(seconds)
@@ -79,7 +61,7 @@ async def _listen(media: Media, seconds: float, *, busy: bool) -> tuple[float, f
     from tests.support.media.sound import Recorder, sine
 
     click, spoken, heard = sine(1000, FRAME_SECONDS), [], []
-    streams = await _open_call(media, 99, "null")
+    streams = _open_call(media, 99, "null")
 
     class Mouth:
         ticks = 0

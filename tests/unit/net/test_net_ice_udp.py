@@ -60,12 +60,12 @@ async def test_two_sessions_find_a_path_for_each_component() -> None:
     came: list[tuple[float, bytes]] = []
     while not came:
         await asyncio.sleep(0.01)
-        came = path.receive()
+        came = path.arrived()
     assert [data for _, data in came] == [b"\x80to a thread"]
     assert before - 0.01 < came[0][0] <= time.monotonic()
     assert await asyncio.wait_for(checks.get(), 2) == b"\x00no media"
     await offerer.close()
     await answerer.close()
     path(b"too late")
-    assert path.receive() == []
+    assert path.arrived() == []
     offerer.send(1, b"too late")
