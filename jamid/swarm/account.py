@@ -40,6 +40,8 @@ from jamid.swarm.transfers import Transfers
 
 _log = logging.getLogger(__name__)
 
+_INTRODUCED: Final = 16
+"""Of so many people invited at once it is seen to that the invitation arrives."""
 _LEAVE_SECONDS: Final = 600.0
 """How long a conversation that we left is still served: the first peer that fetched may not reach the others."""
 
@@ -275,6 +277,9 @@ class AccountConversations:
         self._look_again(conversation, peer)
         if any(commit.message.startswith(b'{"action"') for commit in commits):
             self.tasks.spawn(self.membership.changed(conversation), "members")
+        added = [str(commit.json().get("uri")) for commit in commits if commit.json().get("action") == "add"]
+        for uri in added[-_INTRODUCED:]:
+            self.tasks.spawn(self.membership.introduce(conversation, uri), "introduce")
 
     def _crosses(self, conversation: Conversation, peer: PeerDevice) -> bool:
         """Whether what comes from PEER may be more than members' devices of 13.7 can judge."""

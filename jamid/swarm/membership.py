@@ -30,6 +30,10 @@ _CROSSING_SECONDS: Final = 1.5
 """How long a contact that asked while we asked has time to confirm our conversation."""
 
 
+_INTRODUCE_SECONDS: Final = 4.0
+"""How long an invitation of another member has to be answered before we tell the invited one as well."""
+
+
 class Membership:
     """Who is in the conversations of one account."""
 
@@ -121,6 +125,12 @@ class Membership:
         await conversation.load()
         if conversation.role(uri) in (ADMIN, MEMBER, INVITED):
             await self.send_invitation(conversation, uri, only_connected=True)
+
+    async def introduce(self, conversation: Conversation, uri: str) -> None:
+        """Another member invited URI, and may not reach it: one of 13.7 never reaches one of 17. If it has not come soon we tell it."""
+        await asyncio.sleep(_INTRODUCE_SECONDS)
+        if conversation.role(uri) == INVITED and not conversation.info.is_removed:
+            await self._account.notifier.hint(conversation, uri)
 
     async def send_invitation(self, conversation: Conversation, uri: str, *, only_connected: bool = False) -> None:
         """Sends what a client of URI shows of the conversation."""

@@ -103,6 +103,12 @@ class Notifier:
         target.pauses = _REPEATS_AFTER_FETCH + _REPEATS if now - target.fetched_at < _MERGING_SECONDS else _REPEATS
         self._tell(conversation, device, target, head)
 
+    async def hint(self, conversation: Conversation, uri: str) -> None:
+        """Tells somebody who may know nothing of the conversation, if connected: it then asks us for an invitation."""
+        if conversation.facts is not None:
+            text = self._text(conversation, conversation.facts.head)
+            await self._home.send(uri, NOTIFICATION, text, only_connected=True)
+
     def busy(self, conversation: Conversation, device: str, busy: bool) -> None:
         """DEVICE began or ended a fetch from us."""
         target = self._targets.setdefault((conversation.id, device), _Target())
