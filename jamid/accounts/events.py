@@ -35,11 +35,6 @@ class AccountOnline(AccountEvent):
 
 
 @dataclass(frozen=True, slots=True)
-class AccountAnnounced(AccountEvent):
-    """The account's announcement lies on the DHT: peers can find it, waiting messages can be sent."""
-
-
-@dataclass(frozen=True, slots=True)
 class AccountOffline(AccountEvent):
     """The account unregistered; its `dht` and `connections` are closed."""
 
@@ -47,11 +42,6 @@ class AccountOffline(AccountEvent):
 @dataclass(frozen=True, slots=True)
 class AccountRemoved(AccountEvent):
     """The account was removed; its directories are deleted after this."""
-
-
-@dataclass(frozen=True, slots=True)
-class DetailsChanged(AccountEvent):
-    """The configuration changed; a registration follows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +58,6 @@ class OwnDeviceFound(AccountEvent):
     """Another device of the own account was announced or confirmed; conversations may want to sync with it."""
 
     certificate: Certificate
-
-
-@dataclass(frozen=True, slots=True)
-class PresenceChanged(AccountEvent):
-    """A tracked peer's presence: 0 offline, 1 announced on the DHT, 2 connected."""
-
-    uri: str
-    status: int
 
 
 @dataclass(frozen=True, slots=True)

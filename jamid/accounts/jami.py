@@ -15,7 +15,7 @@ from jamid.accounts.config_file import StoredConfig
 from jamid.accounts.contact_book import ContactBook
 from jamid.accounts.creation import Device
 from jamid.accounts.environment import Environment
-from jamid.accounts.events import AccountLoaded, DetailsChanged, DeviceAnnounced, OwnDeviceFound
+from jamid.accounts.events import AccountLoaded, DeviceAnnounced, OwnDeviceFound
 from jamid.accounts.linking import DeviceLinks
 from jamid.accounts.managed import Manager
 from jamid.accounts.messages import Messages
@@ -226,7 +226,6 @@ class JamiAccount(Account):
             self.devices.publish()
         if self.display_name != display_name:
             await self.profile.rename(self.display_name)
-        self.events.publish(DetailsChanged(self.id))
         self.events.publish(AccountDetailsChanged(self.id, dict(values)))
         await self.register()
         return True

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from jamid.accounts.events import DeviceAnnounced, PresenceChanged
+from jamid.accounts.events import DeviceAnnounced
 from jamid.accounts.peers import PeerFinder
 from jamid.core import limits
 from jamid.core.errors import JamidError
@@ -236,4 +236,3 @@ class Presence:
             return
         buddy.told = status
         self._account.events.publish(NewBuddyNotification(self._account.id, uri, status, ""))
-        self._account.events.publish(PresenceChanged(self._account.id, uri, status))

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from jamid.accounts.account import State
-from jamid.accounts.events import AccountAnnounced, AccountOffline, AccountOnline
+from jamid.accounts.events import AccountOffline, AccountOnline
 from jamid.accounts.generations import inbox_key
 from jamid.accounts.inbox import Inbox
 from jamid.accounts.peers import PeerFinder, revocation_value
@@ -188,7 +188,6 @@ class Session:
         if not self.announced and self._account.session is self and self._account.state is State.REGISTERED:
             self.announced = True
             self._account.publish_volatile()
-            self._account.events.publish(AccountAnnounced(self._account.id))
             self._account.messages.retry_all()
             self._tasks.spawn(self._account.refresh_registered_name(), "own name")
             if self._account.manager.is_used:

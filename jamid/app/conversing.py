@@ -138,9 +138,7 @@ class Conversing:
         events.subscribe(AccountOffline, lambda event: conversations.went_offline(event.account_id))
         events.subscribe(AccountRemoved, lambda event: self._later(conversations.remove_account(event.account_id), "remove"))
         events.subscribe(DeviceAnnounced, self._announced)
-        events.subscribe(
-            ContactConfirmed, lambda event: conversations.contact_confirmed(event.account_id, event.uri, event.conversation_id)
-        )
+        events.subscribe(ContactConfirmed, self._confirmed)
         events.subscribe(ConversationReady, lambda event: self._track_members(event.account_id))
         events.subscribe(ConversationMemberEvent, lambda event: self._track_members(event.account_id))
         events.subscribe(ConversationRemoved, lambda event: self._track_members(event.account_id))
