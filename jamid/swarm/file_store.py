@@ -13,7 +13,7 @@ from jamid.core.errors import LocalError
 from jamid.swarm.store import Store
 
 _BLOCK: Final = 1 << 20
-_HASHED_AT_ONCE: Final = 16 << 20
+_HASHED_AT_ONCE: Final = 4 << 20
 """So that a large file does not keep a thread to itself."""
 
 
