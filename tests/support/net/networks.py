@@ -76,6 +76,13 @@ def build(lab: Lab, network: Network, a: str, b: str) -> None:
             lab.ours(host, "-c", "-d", "-p", "--generations", generation)
 
 
+def shape(lab: Lab, rate: str, *hosts: str) -> bool:
+    """Lets HOSTS send RATE at most, such as `5mbit`, with a queue of 100 ms; false when the kernel cannot do so."""
+    for host in hosts:
+        lab.run(host, "tc", "qdisc", "add", "dev", "eth0", "root", "tbf", "rate", rate, "burst", "5kb", "latency", "100ms", check=False)
+    return all("tbf" in lab.run(host, "tc", "qdisc", "show", "dev", "eth0") for host in hosts)
+
+
 async def enter(lab: Lab, network: Network, **details: str) -> tuple[Player, Player]:
     """Makes an account with DETAILS on each host and waits until both are announced."""
     server = "10.77.0.1" if network.ipv4 else "[fd77::1]"

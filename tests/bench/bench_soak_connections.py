@@ -1,6 +1,6 @@
 """Connections that come and go: what of memory, descriptors, tasks, threads and objects is left after an hour of it.
 
-    python -m tests.bench.soak_connections [--minutes 60] [--pause 0.5]
+    scripts/bench soak_connections [--minutes 60] [--pause 0.5]
 
 Three processes of one account device each: the first asks the other two for connections, which end in every way in turn: closed here,
 closed there, cut, given up half-way, not read, hung, killed and begun anew. The first and the second tell a line of figures a minute;
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import ctypes
 import gc
 import json
 import os
@@ -38,7 +39,7 @@ from jamid.net.links import TcpLink
 from tests.support.net.world import Policy, load_identity
 
 GROWTH_MIB = 2.0
-"""Memory that may be there more at the end: the ids of 4,096 treated requests, and what the allocator holds."""
+"""Memory that may be there more at the end: the ids of 4,096 treated requests, and what the allocator cannot give back."""
 _KINDS = (Connection, IceTcpSession, TcpLink, Channel)
 _STEADY_ROUNDS = 4
 """A killed process costs half a second of start-up, so it is killed once in so many rounds of the others."""
@@ -139,6 +140,8 @@ class Server:
 def figures(name: str) -> dict[str, float | str]:
     """What this process holds now."""
     gc.collect()
+    with contextlib.suppress(AttributeError):  # other C libraries have no such thing
+        ctypes.CDLL(None).malloc_trim(0)  # what is free but kept would hide what is lost
     with open("/proc/self/statm", encoding="ascii") as file:
         memory = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
     objects = gc.get_objects()
