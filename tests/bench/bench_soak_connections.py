@@ -229,7 +229,7 @@ class Soak:
             await channel.connection.close()
 
     async def _closed_there(self) -> None:
-        async with self._channel("b") as channel, self._channel("b", "do:close"):
+        async with self._channel("b", "do:close") as channel:  # of two connections it may be either
             await channel.wait_closed()
 
     async def _cut_here(self) -> None:
@@ -239,7 +239,7 @@ class Soak:
             await channel.wait_closed()
 
     async def _cut_there(self) -> None:
-        async with self._channel("b") as channel, self._channel("b", "do:cut"):
+        async with self._channel("b", "do:cut") as channel:
             await channel.wait_closed()
 
     async def _given_up(self) -> None:
