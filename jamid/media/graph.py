@@ -91,11 +91,12 @@ class Graph:
     @property
     def capturing(self) -> bool:
         """Whether the selected input is needed."""
-        return (
-            self.capture_held
-            or any(session.needs_input for session in self.sessions.values())
-            or any(not streams for _, streams in self.recorders.values())
-        )
+        if self.capture_held:
+            return True
+        for session in self.sessions.values():
+            if session.needs_input:
+                return True
+        return any(not streams for _, streams in self.recorders.values()) if self.recorders else False
 
     @property
     def busy(self) -> bool:
@@ -113,14 +114,15 @@ class Graph:
             self.input.release()
         audible = not self.output.silent or bool(self.recorders or self.meters)
         for session in sessions:
-            session.listen(now, audible=audible or bool(session.room) or session.has_own_sink)
-        owns = {session.id: session.own_input(selected) for session in sessions}
+            session.listen(now, audible=audible or session.room != "" or session.has_own_sink)
+        owns: dict[str, Frame | None] = {}
         rooms: dict[str, list[AudioSession]] = {}
         for session in sessions:
+            own = owns[session.id] = session.own_input(selected)
             if session.room:
                 rooms.setdefault(session.room, []).append(session)
             else:
-                session.speak(owns[session.id], now, wall)
+                session.speak(own, now, wall)
             session.own_sink.write(session.heard)
         for room, members in rooms.items():
             self._mix_room(room, members, owns, now, wall)

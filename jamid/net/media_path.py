@@ -16,6 +16,9 @@ from jamid.core import limits
 _TIMESTAMPS: Final = getattr(socket, "SO_TIMESTAMPNS", 35)
 """asks Linux for the moment at which a packet came; Python does not name it"""
 _TIMESPEC: Final = struct.Struct("@qq")
+_BYTES: Final = limits.RTP_PACKET_BYTES + 1
+_FRESH: Final = 0.015
+"""Seconds: less than the 20 ms from one look to the next, so that what has to wait for the next one is read together with it."""
 _ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_TIMESPEC.size)
 EXPEDITED: Final = 0xB8
 """the type of service that the reference marks audio with"""
@@ -37,8 +40,10 @@ class MediaPath:
         """Sends one packet; one that finds no room is lost, as on any router."""
         with self._lock:
             if not self._stopped:
-                with contextlib.suppress(OSError):
+                try:  # not contextlib.suppress: it costs as much as sending
                     self._socket.send(data)
+                except OSError:
+                    pass
 
     def arrived(self) -> list[tuple[float, bytes]]:
         """The media packets that have come: the moment of `time.monotonic` and the bytes of each."""
@@ -48,11 +53,16 @@ class MediaPath:
                 return packets
             try:
                 for _ in range(limits.RTP_INBOX_PACKETS):
-                    data, ancillary, _, _ = self._socket.recvmsg(limits.RTP_PACKET_BYTES + 1, _ANCILLARY_BYTES)
+                    data, ancillary, _, _ = self._socket.recvmsg(_BYTES, _ANCILLARY_BYTES)
+                    age = _age(ancillary)
                     if data and data[0] >> 6 == 2:
-                        packets.append((_arrival(ancillary), data))
+                        packets.append((time.monotonic() - age, data))
                     else:
                         self._others(data)
+                        continue
+                    if age < _FRESH:
+                        # It came since the last time we were asked: another look would find nothing, mostly, and costs as much.
+                        break
             except OSError:  # nothing more for now, or a router's word that the peer is not there
                 pass
         return packets
@@ -86,10 +96,9 @@ def branch_off(descriptor: int, remote: tuple[str, int]) -> socket.socket | None
     return None
 
 
-def _arrival(ancillary: list[Any]) -> float:
-    now = time.monotonic()
-    for _, _, stamp in ancillary:
-        if len(stamp) == _TIMESPEC.size:
-            seconds, nanoseconds = _TIMESPEC.unpack(stamp)
-            return now - float(max(0.0, time.time() - seconds - nanoseconds / 1e9))
-    return now
+def _age(ancillary: list[Any]) -> float:
+    """Seconds since a packet came; without the system's word it counts as old."""
+    if not ancillary or len(ancillary[0][2]) != _TIMESPEC.size:
+        return _FRESH
+    seconds, nanoseconds = _TIMESPEC.unpack(ancillary[0][2])
+    return float(max(0.0, time.time() - seconds - nanoseconds / 1e9))

@@ -63,6 +63,7 @@ async def test_two_sessions_find_a_path_for_each_component() -> None:
         came = path.arrived()
     assert [data for _, data in came] == [b"\x80to a thread"]
     assert before - 0.01 < came[0][0] <= time.monotonic()
+    assert path.arrived() == []
     assert await asyncio.wait_for(checks.get(), 2) == b"\x00no media"
     await offerer.close()
     await answerer.close()
