@@ -307,7 +307,11 @@ class TestContacts:
         await settle()
         assert not again.signals(IncomingTrustRequest)
         clock.advance(1000)
+        await b.contacts.remove(a.uri, ban=False)
+        b.contacts.contacts.add(a.uri, b.now_ms(), conversation_id="d" * 40)
         await b.contacts.send_request(a.uri, VCARD)
+        await settle()
+        assert [request.conversation_id for request in again.signals(IncomingTrustRequest)] == ["d" * 40], "asking anew is a new request"
         await again.accounts.close()
 
     async def test_request_that_cannot_be_accepted_stays(self, one: Machine, other: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
