@@ -53,6 +53,8 @@ class Surroundings:
     always_record: Callable[[], bool] = lambda: False
     auto_answer: bool = False
     """the daemon's option, besides the accounts' own"""
+    ending: Callable[[Call], None] = lambda call: None
+    """called when a call ends, before its client hears of it"""
     over: Callable[[Call, Ending], None] = lambda call, ending: None
     """called when a call has ended"""
     answered: Callable[[Call], None] = lambda call: None
@@ -173,6 +175,7 @@ class Call:
         if self.over:
             return
         self.ending = ending
+        self.around.ending(self)
         self.around.audio.quiet(self.id)
         words = last_words(self.around.generation, ending)
         recorded, self.recording = self.recording, ""

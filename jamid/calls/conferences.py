@@ -39,7 +39,7 @@ class Conferences:
         self._closing: set[asyncio.Task[str]] = set()
         self.on_ended: list[Callable[[Conference], None]] = []
         """called with every conference that is over"""
-        calls.on_ended.append(self._call_ended)
+        around.ending = self._call_ends
         around.answered = self._call_answered
 
     async def close(self) -> None:
@@ -290,7 +290,7 @@ class Conferences:
         if conference.abandoned:
             self._dissolve(conference)
 
-    def _call_ended(self, call: Call) -> None:
+    def _call_ends(self, call: Call) -> None:
         conference = self._conferences.get(call.conference)
         if conference is not None:
             conference.remove(call)

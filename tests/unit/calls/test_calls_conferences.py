@@ -13,6 +13,7 @@ from jamid.core.errors import RemoteError
 from jamid.core.limits import CONFERENCE_INFO_BYTES
 from jamid.core.signals import (
     AudioMuted,
+    CallStateChanged,
     ConferenceChanged,
     ConferenceCreated,
     ConferenceRemoved,
@@ -222,6 +223,9 @@ async def test_a_recording_ends_with_its_conference(party, settle, by):
     told = [type(each).__name__ for each in h.told if "Record" in type(each).__name__ or "Removed" in type(each).__name__]
     assert told == ["ConferenceRemoved", "RecordPlaybackStopped"]
     assert h.of(RecordPlaybackStopped) == [RecordPlaybackStopped(path)]
+    first = next(each for each in h.told if isinstance(each, CallStateChanged))
+    assert first.state == "HUNGUP"
+    assert h.told.index(h.of(RecordPlaybackStopped)[0]) < h.told.index(first)
     assert [each.remote_recording_state for each in b.of(RemoteRecordingChanged)] == [True, False]
 
 
