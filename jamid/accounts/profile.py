@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -85,7 +86,7 @@ class OwnProfile:
     async def receive(self, vcard: bytes, modified: int) -> None:
         """The profile as another device of the account has it since MODIFIED (unix seconds, 0 for unknown); an older one is left."""
         own = self.path_of(self._account.uri)
-        if modified and own.exists() and modified <= int(own.stat().st_mtime):
+        if modified and own.exists() and modified <= math.ceil(own.stat().st_mtime):
             return
         await in_thread(_write_linked, own, self.path, vcard, modified)
         self._account.events.publish(ProfileReceived(self._account.id, self._account.uri, str(self.path)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -204,7 +205,7 @@ class Profiles:
         certificate = await home.certificate_of(peer.device_id)
         if certificate is None:
             return
-        modified = int((await in_thread(home.profile_path(home.uri).stat)).st_mtime)
+        modified = math.ceil((await in_thread(home.profile_path(home.uri).stat)).st_mtime)  # 17's clock rounds up as well
         if conversation is None:
             name = generations.own_profile_channel(peer.generation, digest, modified)
         else:

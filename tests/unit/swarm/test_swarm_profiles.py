@@ -35,7 +35,7 @@ async def test_another_device_of_the_account_is_told_the_profile_and_its_age(tmp
     async with world(tmp_path) as w:
         one = await w.add(1)
         vcard = write(one, "Ann")
-        os.utime(one.profile_path(one.uri), (1_700_000_000, 1_700_000_000))
+        os.utime(one.profile_path(one.uri), (1_700_000_000, 1_699_999_999.4))
         second = await w.add(1, 1)
         await second.wait(lambda: second.own_profiles)
         assert second.own_profiles == [(vcard, 1_700_000_000)]
