@@ -225,7 +225,8 @@ class AccountConversations:
     async def join(
         self, conversation_id: str, uris: list[str], *, mode: int, device: str = "", metadatas: Mapping[str, str] | None = None
     ) -> None:
-        """Clones a conversation from the accounts URIS (or first from DEVICE) and joins it."""
+        """Clones a conversation from the accounts URIS (or first from DEVICE) and joins it; a request for it is thereby answered."""
+        await self.requests.take(conversation_id)
         info = self.infos.get(conversation_id)
         members = sorted({self.home.uri, *uris})
         if info is not None and info.is_removed:

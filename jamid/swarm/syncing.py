@@ -112,7 +112,6 @@ class Syncing:
         if ours is not None and ours.is_removed and ours.removed >= theirs.created:
             return
         if ours is None or ours.is_removed or not account.find(theirs.id):
-            await account.requests.take(theirs.id)
             others = [uri for uri in theirs.members if uri != account.home.uri]
             await account.join(theirs.id, [account.home.uri, *others], mode=theirs.mode, device=device)
             return

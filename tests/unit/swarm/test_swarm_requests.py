@@ -118,3 +118,19 @@ async def test_a_flood_of_invitations_does_not_wash_away_the_others(tmp_path: Pa
         for number in range(10):
             await account.requests.received(f"{number:040x}", "2" * 40, {}, number + 2)
         assert [request.conversation_id for request in account.requests.pending()] == [CONVERSATION, *(f"{n:040x}" for n in (7, 8, 9))]
+
+
+async def test_a_request_is_gone_when_our_other_device_lets_us_know_of_the_conversation_first(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        one, other = await w.add(1), await w.add(1, device=1)
+        account = one.conversations.account(one.id)
+        assert account is not None
+        conversation = await other.conversations.start_conversation(other.id)
+        w.separate(one, other)  # its synchronisation is late
+        await account.erase(conversation)
+        account.infos.pop(conversation, None)
+        account.cloner.cancel(conversation)
+        await account.requests.received(conversation, SENDER, {"mode": "2"}, one.now_ms())
+        notification = {"commit": conversation, "deviceId": other.device_id, "id": conversation}
+        await account.received(one.uri, other.device_id, {instant.NOTIFICATION: json.dumps(notification)})
+        assert account.requests.pending() == []
