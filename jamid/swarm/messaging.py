@@ -223,7 +223,7 @@ class Messaging:
             await self._guarded(conversation, Loader(conversation).load(request, first, count, until))
 
     async def _displayed(self, account: AccountConversations, conversation: Conversation, message: str) -> None:
-        if not await conversation.statuses.displayed(account.home.uri, message):
+        if not await conversation.statuses.read_here(message):
             return
         if account.home.flag("Account.sendReadReceipt"):
             await self._to_members(conversation, instant.RECEIPT, instant.write_receipt(conversation.id, message))

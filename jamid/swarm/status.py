@@ -29,6 +29,8 @@ class Statuses:
         self.members: dict[str, MemberStatus] = {}
         self.sending: list[str] = []
         """own commits that nobody has fetched yet, oldest first"""
+        self._told = ""
+        """the newest commit that members were told we have read"""
         self._early: dict[str, MemberStatus] = {}
         """what our other devices told while the conversation was being cloned"""
         self._saving: asyncio.TimerHandle | None = None
@@ -102,6 +104,14 @@ class Statuses:
             if commit not in raised:
                 conversation.announcer.status(uri, commit, READ)
         self._changed()
+        return True
+
+    async def read_here(self, commit: str) -> bool:
+        """The user has read up to COMMIT; whether members are to be told, to whom what we write ourselves is no sign of reading."""
+        if not await self._conversation.run_log(partial(_is_newer, commit, self._told)) or commit == self._told:
+            return False
+        self._told = commit
+        await self.displayed(self._conversation.home.uri, commit)
         return True
 
     # -- own devices --

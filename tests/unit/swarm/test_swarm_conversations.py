@@ -26,6 +26,7 @@ from jamid.core.signals import (
     SwarmMessageReceived,
     SwarmMessageUpdated,
 )
+from jamid.swarm import instant
 from jamid.swarm.rules import ONE_TO_ONE
 
 
@@ -184,6 +185,29 @@ async def test_typing_and_read_receipts(tmp_path: Path) -> None:
         await a.wait(lambda: AccountMessageStatusChanged(a.id, conversation, b.uri, message, 3) in a.signals)
         members = await a.conversations.conversation_members(a.id, conversation)
         assert {m["uri"]: m["lastDisplayed"] for m in members}[b.uri] == message
+
+
+async def test_members_hear_that_a_message_was_read_after_we_wrote_another(tmp_path: Path) -> None:
+    async with world(tmp_path) as w:
+        a, b = await w.add(1), await w.add(2)
+        conversation = await w.befriend(a, b)
+        a.conversations.send_message(a.id, conversation, "read me", "", 0)
+        await b.wait(lambda: texts(b))
+        message = b.of(MessageReceived)[-1].message["id"]
+        b.conversations.send_message(b.id, conversation, "not read yet", "", 0)
+        await a.wait(lambda: texts(a)[-1] == "not read yet")
+
+        def receipts() -> int:
+            return sum(1 for _, to, mime, text in w.messages if to is a and mime == instant.RECEIPT and message in text)
+
+        for _ in range(2):
+            assert await b.conversations.set_message_displayed(b.id, f"swarm:{conversation}", message, 3)
+            await a.wait(receipts)
+        await asyncio.sleep(0.1)
+        assert receipts() == 1
+        last = b.head(conversation)
+        members = await b.conversations.conversation_members(b.id, conversation)
+        assert {m["uri"]: m["lastDisplayed"] for m in members}[b.uri] == last
 
 
 async def test_a_partition_heals_without_loss_or_doubles(tmp_path: Path) -> None:
