@@ -1,7 +1,7 @@
 """What calls cost, whole daemons in a lab: time to the answer and to the media, CPU of one call and of twenty.
 
-As root: `python tests/bench/bench_calls.py [ours|real|mixed] [--calls 20]`. `real` measures two daemons of the reference beside it,
-`mixed` ours calling a real one.
+As root: `python -m tests.bench.bench_calls [ours|devices|real|mixed] [--calls 20]`. `ours` runs without sound devices, `devices` with those
+of a sound server; `real` measures two daemons of the reference beside it, `mixed` ours calling a real one.
 """
 
 from __future__ import annotations
@@ -83,7 +83,9 @@ async def main(kind: str, count: int) -> None:
     try:
         lab.start_dht("d")
         for host in ("a", "b"):
-            if kind == "ours" or (kind == "mixed" and host == "a"):
+            if kind == "devices":
+                lab.ours(host, "-c", "-p", pulse=True)
+            elif kind == "ours" or (kind == "mixed" and host == "a"):
                 lab.ours(host, "-c", "-p", env=SILENT)
             else:
                 lab.start_jamid(host, pulse=True)
@@ -96,7 +98,7 @@ async def main(kind: str, count: int) -> None:
                 print(f"{name:18} median {statistics.median(values) * 1000:6.0f} ms, worst {max(values) * 1000:6.0f} ms")
             await b.driver.configuration.setAccountDetails(b.account, {"Account.autoAnswer": "true"})
             await asyncio.sleep(3)
-            for number in (1, count):
+            for number in dict.fromkeys((1, count)):
                 used = await load(a, b, pids, number)
                 print(f"{number:2} calls: " + ", ".join(f"{host} {value:.1f} %" for host, value in used.items()))
             print("memory: " + ", ".join(f"{host} {psutil.Process(pid).memory_info().rss / 2**20:.0f} MiB" for host, pid in pids.items()))
@@ -106,7 +108,7 @@ async def main(kind: str, count: int) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("kind", nargs="?", default="ours", choices=["ours", "real", "mixed"])
+    parser.add_argument("kind", nargs="?", default="ours", choices=["ours", "devices", "real", "mixed"])
     parser.add_argument("--calls", type=int, default=20)
     arguments = parser.parse_args()
     asyncio.run(main(arguments.kind, arguments.calls))

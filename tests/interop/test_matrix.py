@@ -13,15 +13,27 @@ from tests.interop.lab import Lab
 
 pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
-OURS, REAL = "ours", "real"
-MIXES = [(OURS, OURS), (OURS, REAL), (REAL, OURS)]
+OURS, AS_17, REAL = "ours", "ours as 17", "real"
+OPEN, NAT = (), ("b",)
+MIXES = [
+    *((a, b, nat) for nat in (OPEN, NAT) for a, b in ((OURS, OURS), (OURS, REAL), (REAL, OURS))),
+    (OURS, AS_17, OPEN),
+]
+    (OURS, OURS, OPEN),
+    (OURS, REAL, OPEN),
+    (REAL, OURS, OPEN),
+    (OURS, OURS, NAT),
+    (OURS, REAL, NAT),
+    (REAL, OURS, NAT),
+    (OURS, AS_17, OPEN),
+]
 
 
 def start(lab: Lab, host: str, kind: str) -> None:
-    if kind == OURS:
-        lab.ours(host, pulse=True)
-    else:
+    if kind == REAL:
         lab.start_jamid(host, pulse=True)
+    else:
+        lab.ours(host, "-c", "-d", "-p", *(("--generations", "17") if kind == AS_17 else ()), pulse=True)
 
 
 async def send_file(sender: Driver, account: str, receiver: Driver, receiver_account: str, conversation: str, lab: Lab) -> None:
@@ -42,8 +54,7 @@ async def send_file(sender: Driver, account: str, receiver: Driver, receiver_acc
     assert hashlib.sha256(target.read_bytes()).digest() == hashlib.sha256(content).digest()
 
 
-@pytest.mark.parametrize(("kind_a", "kind_b"), MIXES, ids=["/".join(mix) for mix in MIXES])
-@pytest.mark.parametrize("nat", [(), ("b",)], ids=["open", "nat"])
+@pytest.mark.parametrize(("kind_a", "kind_b", "nat"), MIXES, ids=[f"{a}/{b}{' behind a NAT' * bool(nat)}" for a, b, nat in MIXES])
 async def test_two_daemons_meet_chat_and_talk(lab: Lab, kind_a: str, kind_b: str, nat: tuple[str, ...]) -> None:
     lab.up(["d", "a", "b"], nat=nat)
     lab.start_dht("d")
