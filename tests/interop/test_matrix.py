@@ -19,14 +19,6 @@ MIXES = [
     *((a, b, nat) for nat in (OPEN, NAT) for a, b in ((OURS, OURS), (OURS, REAL), (REAL, OURS))),
     (OURS, AS_17, OPEN),
 ]
-    (OURS, OURS, OPEN),
-    (OURS, REAL, OPEN),
-    (REAL, OURS, OPEN),
-    (OURS, OURS, NAT),
-    (OURS, REAL, NAT),
-    (REAL, OURS, NAT),
-    (OURS, AS_17, OPEN),
-]
 
 
 def start(lab: Lab, host: str, kind: str) -> None:
