@@ -233,8 +233,8 @@ class InviteSession:
             return
         self._learn(request)
         handler = {
-            "INVITE": self._take_offer, "BYE": self._take_bye, "INFO": self._take_info, "MESSAGE": self._take_message,
-            "REFER": self._take_refer, "NOTIFY": self._take_notify, "UPDATE": self._take_update, "OPTIONS": self._take_options,
+            "INVITE": self._take_offer, "BYE": self._take_bye, "INFO": self._take_content, "MESSAGE": self._take_content,
+            "REFER": self._take_refer, "NOTIFY": self._take_content, "UPDATE": self._take_update, "OPTIONS": self._take_options,
             "PRACK": self._take_options,
         }.get(method)  # fmt: skip
         if handler is None:
@@ -383,15 +383,15 @@ class InviteSession:
                 self._respond(open_invite, 487)
         self._end(Ended(EndCause.BYE))
 
-    def _take_info(self, request: Request, transaction: ServerTransaction) -> None:
+    def _take_content(self, request: Request, transaction: ServerTransaction) -> None:
         self._respond(transaction, 200)
-        if self.listener is not None:
-            self.listener.info(self, request.content_type, request.body)
-
-    def _take_message(self, request: Request, transaction: ServerTransaction) -> None:
-        self._respond(transaction, 200)
-        if self.listener is not None:
-            self.listener.message(self, request.content_type, request.body)
+        listener, (_, method) = self.listener, request.cseq
+        if listener is not None and method == "INFO":
+            listener.info(self, request.content_type, request.body)
+        elif listener is not None and method == "MESSAGE":
+            listener.message(self, request.content_type, request.body)
+        elif listener is not None:
+            listener.notified(self, request.body)
 
     def _take_refer(self, request: Request, transaction: ServerTransaction) -> None:
         refer_to = request.headers.get("Refer-To")
@@ -401,11 +401,6 @@ class InviteSession:
         self._respond(transaction, 202, *self._identity(), ("Supported", "replaces, 100rel"))
         if self.listener is not None:
             self.listener.referred(self, refer_to)
-
-    def _take_notify(self, request: Request, transaction: ServerTransaction) -> None:
-        self._respond(transaction, 200)
-        if self.listener is not None:
-            self.listener.notified(self, request.body)
 
     def _take_update(self, request: Request, transaction: ServerTransaction) -> None:
         self.dialog.refresh(request)
@@ -437,6 +432,9 @@ class InviteSession:
     def _send(self, method: str, *headers: tuple[str, str], contact: str = "", body: bytes = b"") -> bool:
         if self.state is SessionState.ENDED or not self.dialog.remote_tag:
             return False
+        return self._deliver(method, *headers, contact=contact, body=body)
+
+    def _deliver(self, method: str, *headers: tuple[str, str], contact: str = "", body: bytes = b"") -> bool:
         try:
             self.exchange.send(self.dialog.request(method, self.exchange.path, *headers, contact=contact, body=body), self)
         except ConnectionError:
@@ -447,8 +445,7 @@ class InviteSession:
         return True
 
     def _acknowledge(self, transaction: ClientTransaction) -> None:
-        number, _ = transaction.request.cseq
-        self.exchange.send_ack(self.dialog.numbered("ACK", number, self.exchange.path))
+        self.exchange.send_ack(self.dialog.numbered("ACK", transaction.request.cseq[0], self.exchange.path))
 
     def _cancel(self) -> None:
         self._cancel_wanted = True
@@ -456,18 +453,12 @@ class InviteSession:
         if sent is None or sent.state is State.TRYING or self._cancel_sent:
             return
         self._cancel_sent = True
-        contact, agent = ("Contact", self._contact()), ("User-Agent", self.exchange.party.user_agent)
-        self.exchange.send(cancel_request(sent.request, contact, agent), self)
+        who = ("Contact", self._contact()), ("User-Agent", self.exchange.party.user_agent)
+        self.exchange.send(cancel_request(sent.request, *who), self)
 
     def _bye(self) -> None:
-        contact, agent = ("Contact", self._contact()), ("User-Agent", self.exchange.party.user_agent)
-        try:
-            self.exchange.send(self.dialog.request("BYE", self.exchange.path, contact, agent), self)
-        except ConnectionError:
-            _log.debug("the channel closed before the BYE")
-        except LocalError as error:
-            # The peer's Contact makes it too long: the session ends here all the same.
-            _log.warning("not sent: %s", error)
+        # Should the peer's Contact make it too long, the session ends here all the same.
+        self._deliver("BYE", ("Contact", self._contact()), ("User-Agent", self.exchange.party.user_agent))
 
     def _finish(self) -> None:
         self.state = SessionState.ENDED
