@@ -432,7 +432,7 @@ class AccountConversations:
         for uri in conversation.info.members if conversation.info.mode == ONE_TO_ONE else ():
             if self.home.contact_conversation(uri) == conversation_id:
                 await self.home.set_contact_conversation(uri, "")
-        await self._forget(conversation, erase=not left)
+        await self.forget_conversation(conversation, erase=not left)
         return True
 
     async def forget_contact(self, uri: str, conversation_id: str) -> None:
@@ -440,13 +440,10 @@ class AccountConversations:
         conversation = self.find(conversation_id) if conversation_id else self.one_to_one_with(uri)
         if conversation is not None and conversation.info.mode == ONE_TO_ONE:
             self.cloner.cancel(conversation.id)
-            await self._forget(conversation, erase=True)
+            await self.forget_conversation(conversation)
 
-    async def forget_conversation(self, conversation: Conversation) -> None:
-        """Removes a conversation that another one has replaced."""
-        await self._forget(conversation, erase=True)
-
-    async def _forget(self, conversation: Conversation, *, erase: bool) -> None:
+    async def forget_conversation(self, conversation: Conversation, *, erase: bool = True) -> None:
+        """Removes a conversation from the list, with ERASE its files as well, and tells clients and our other devices."""
         conversation.info.removed = max(self.home.now_ms(), conversation.info.created)
         await self.save_infos()
         self.metadatas.pop(conversation.id, None)
