@@ -50,7 +50,8 @@ class Dialing:
         self._called: set[str] = set()
         self._last_status = 0
         self._silent = False
-        self._nobody_else = False
+        self._known = False
+        """whether the account has announced devices, reachable or not"""
         call.early_legs = lambda: tuple(self._legs)
 
     async def run(self, target: str) -> None:
@@ -111,7 +112,7 @@ class Dialing:
             _log.warning("call %s: the devices of %s cannot be looked up: %s", call.id, call.peer_uri, error)
             devices = []
         others = [each for each in devices if _id_of(each) != call.account.device_id]
-        self._nobody_else = bool(devices) and not others
+        self._known = bool(devices)
         await asyncio.gather(*(self._reach(sip, each) for each in others))
 
     async def _reach(self, sip: SipChannels, device: Any) -> None:
@@ -219,7 +220,7 @@ class Dialing:
         if self._pending or self._legs or call.over or call.leg is not None:
             return
         if not self._called:
-            ending = Ending.NOBODY_ELSE if self._nobody_else else Ending.NO_DEVICE
+            ending = Ending.UNREACHABLE if self._known else Ending.NO_DEVICE
         elif self._last_status == 488:
             ending = Ending.NOT_ACCEPTABLE
         else:

@@ -22,8 +22,8 @@ class Ending(enum.Enum):
     RANG_OUT = "nobody answered here in time"
     PEER_CANCELLED = "the caller gave up, or another device answered"
     PEER_FAILED = "every device answered with an error"
-    NO_DEVICE = "no device could be reached"
-    NOBODY_ELSE = "this device is the only one of the account"
+    NO_DEVICE = "no device is announced"
+    UNREACHABLE = "no device of the account could be reached, or this is the only one"
     UNKNOWN_NAME = "no such name"
     NO_ANSWER = "the peer stopped answering"
     NOT_ACCEPTABLE = "no common codec"
@@ -54,7 +54,7 @@ LAST_WORDS: Final = {
         Ending.PEER_CANCELLED: LastWords(CallState.INACTIVE, _ECONNREFUSED),
         Ending.PEER_FAILED: LastWords(CallState.FAILED, _EIO),
         Ending.NO_DEVICE: LastWords(CallState.FAILED, _ENXIO),
-        Ending.NOBODY_ELSE: LastWords(CallState.FAILED, _EIO),
+        Ending.UNREACHABLE: LastWords(CallState.FAILED, _EIO),
         Ending.UNKNOWN_NAME: LastWords(CallState.FAILED, _ENXIO),
         Ending.NO_ANSWER: LastWords(CallState.FAILED, _ETIMEDOUT),
         Ending.NOT_ACCEPTABLE: LastWords(CallState.FAILED, 488),
@@ -72,7 +72,7 @@ LAST_WORDS: Final = {
         Ending.PEER_CANCELLED: LastWords(CallState.INACTIVE, 603),
         Ending.PEER_FAILED: LastWords(CallState.FAILED, 500, 481),
         Ending.NO_DEVICE: LastWords(CallState.FAILED, 480, 480),
-        Ending.NOBODY_ELSE: LastWords(CallState.FAILED, 500, 480),
+        Ending.UNREACHABLE: LastWords(CallState.FAILED, 500, 480),
         Ending.UNKNOWN_NAME: LastWords(CallState.FAILED, 404, 404),
         Ending.NO_ANSWER: LastWords(CallState.FAILED, 408, 408),
         Ending.NOT_ACCEPTABLE: LastWords(CallState.FAILED, 488, 488),
@@ -81,7 +81,12 @@ LAST_WORDS: Final = {
     },
 }
 
-HISTORY_REASONS: Final = {Ending.NO_DEVICE: "no_device", Ending.PEER_BUSY: "busy", Ending.PEER_DECLINED: "declined"}
+HISTORY_REASONS: Final = {
+    Ending.NO_DEVICE: "no_device",
+    Ending.UNREACHABLE: "no_device",
+    Ending.PEER_BUSY: "busy",
+    Ending.PEER_DECLINED: "declined",
+}
 """The `reason` of a call-history commit; other ends have none."""
 REFUSAL_STATUS: Final = 603
 """What we answer when the user declines; the older generation takes it for a decline as well."""

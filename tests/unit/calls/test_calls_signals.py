@@ -304,12 +304,15 @@ async def test_nothing_is_left_of_many_calls(lab, settle):
     assert all(stream.closed for stream in [*a.audio.streams, *b.audio.streams])
 
 
+@pytest.mark.parametrize("self_call", [True, False])
 @pytest.mark.parametrize(("generation", "codes"), [(Generation.G13, (5, 0)), (Generation.G17, (500, 480))])
-async def test_who_calls_himself_from_his_only_device_is_told_so(lab, settle, generation, codes):
-    a = lab.add("a", "a", generation)
-    a.place(a)
+async def test_an_account_whose_devices_cannot_be_reached(lab, settle, generation, codes, self_call):
+    a, b = lab.add("a", "a", generation), lab.add("b", "b", generation)
+    a.connections.unreachable.add(b.account.device_id)
+    a.place(a if self_call else b)
     await settle()
     assert a.states() == [("FAILURE", codes[0]), ("OVER", codes[1])]
+    assert [reason for _, _, _, reason in a.history.ended] == ["no_device"]
 
 
 @pytest.mark.parametrize("generation", list(Generation))
