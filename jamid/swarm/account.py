@@ -424,8 +424,7 @@ class AccountConversations:
 
     async def remove(self, conversation_id: str) -> bool:
         """The user leaves a conversation; False when it is unknown."""
-        conversation = self.find(conversation_id)
-        if conversation is None:
+        if (conversation := self.find(conversation_id)) is None:
             return False
         self.cloner.cancel(conversation_id)
         left = await self.membership.leave(conversation)
