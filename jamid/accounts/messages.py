@@ -32,8 +32,8 @@ _MESSAGE_TYPE: Final = 3
 _RETRIES: Final = 20
 _CONFIRM_SECONDS: Final = 60.0
 _SAVE_DELAY: Final = 2.0
-_QUIET: Final = frozenset({"application/im-gitmessage-id"})
-"""types of which no status is told"""
+_QUIET: Final = frozenset({"application/im-gitmessage-id", "application/im-iscomposing+xml", "message/imdn+xml"})
+"""types of which no status is told, by real daemons neither"""
 CONTROL_TYPES: Final = frozenset(
     {
         "application/im-gitmessage-id",

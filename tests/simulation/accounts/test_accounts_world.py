@@ -493,6 +493,13 @@ class TestMessages:
         await settle(0.4)
         assert a.messages.status(heard) == 2
 
+    async def test_no_status_is_told_of_typing_and_receipts(self, one: Machine, other: Machine) -> None:
+        a, b = await one.account(), await other.account()
+        for mime in ("application/im-iscomposing+xml", "message/imdn+xml"):
+            await a.messages.send(b.uri, {mime: "<x/>"})
+        await settle(0.4)
+        assert one.signals(AccountMessageStatusChanged) == []
+
     async def test_message_waits_and_survives_a_restart(
         self, one: Machine, other: Machine, tmp_path: Path, memory: MemoryDht, clock: ManualClock
     ) -> None:  # fmt: skip
