@@ -164,7 +164,10 @@ def table(lines: list[Line]) -> str:
         ratio = f"{mine / other:.2f}" if mine is not None and other else ""
         bound = f"{'≥' if more else '≤'} {aim:g} {unit}" if aim is not None else ""
         missed = mine is not None and aim is not None and (mine < aim if more else mine > aim)
-        shown = [f"{figure:.3g} {unit}" if figure is not None else "" for figure in (mine, other)]
+        shown = [
+            f"{figure:,.0f} {unit}" if figure and figure >= 1000 else f"{figure:.3g} {unit}" if figure is not None else ""
+            for figure in (mine, other)
+        ]
         rows.append(f"| {what} | {shown[0]} | {shown[1]} | {ratio} | {bound}{' (missed)' if missed else ''} |")
     return "\n".join(rows)
 
