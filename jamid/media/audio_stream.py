@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from jamid.core import limits
 from jamid.core.errors import LocalError
@@ -18,6 +18,7 @@ Send = Callable[[bytes], Any]
 """Puts one packet on its way to the peer; must not block. What it raises is counted as a lost packet and logged once."""
 
 
+@runtime_checkable
 class Path(Protocol):
     """A way to the peer that the media thread uses alone: it sends there and asks for what came, so that no packet wakes the main loop."""
 
@@ -27,6 +28,10 @@ class Path(Protocol):
 
     def arrived(self) -> list[tuple[float, bytes]]:
         """What came since the last time: arrival (`time.monotonic`) and bytes of each packet."""
+        ...
+
+    def stop(self) -> None:
+        """Nobody asks any more."""
         ...
 
 

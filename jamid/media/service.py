@@ -103,6 +103,7 @@ class Media:
         stream = AudioStream(parameters, self.engine, lambda: self._stream_closed(parameters.stream_id))
         self._streams += 1
         if self._streams > limits.AUDIO_STREAMS:
+            _leave(send_rtp)
             _log.error("[%s] no sound: %d audio streams are running", parameters.stream_id, limits.AUDIO_STREAMS)
             if on_failure is not None:
                 on_failure("too many audio streams")
@@ -129,6 +130,7 @@ class Media:
                 if output.per_stream:
                     session.own_sink = open_sink(output, parameters.stream_id)
             except LocalError as error:
+                _leave(send_rtp)
                 _log.error("[%s] no sound: %s", parameters.stream_id, error)
                 if on_failure is not None:
                     graph.tell(on_failure, str(error))
@@ -371,6 +373,12 @@ class Media:
     def _stream_closed(self, stream_id: str) -> None:
         self._streams -= 1
         self._reported.pop(stream_id.partition("_")[0], None)
+
+
+def _leave(send: Path | Send) -> None:
+    """Gives a path back that no session will ask: checks of whether the peer is there come that way too."""
+    if isinstance(send, Path):
+        send.stop()
 
 
 def _load_libraries(_: Graph) -> None:

@@ -71,7 +71,7 @@ class AudioSession:
         self._stream = stream
         self._host = host
         self._events = events
-        self._arrived: Callable[[], list[tuple[float, bytes]]] | None = getattr(send_rtp, "arrived", None)
+        self._path = send_rtp if isinstance(send_rtp, Path) else None
         self._send_rtp = send_rtp if thread_safe or getattr(send_rtp, "thread_safe", False) else self._later(send_rtp)
         self._send_rtcp = send_rtcp if thread_safe or getattr(send_rtcp, "thread_safe", False) else self._later(send_rtcp)
         self._sender = RtpSender(parameters)
@@ -118,6 +118,8 @@ class AudioSession:
         self._host.moved(self, "")
 
     def close(self) -> None:
+        if self._path is not None:
+            self._path.stop()
         self._host.closed(self)
         self._measure(self._counted[0] + 1.0)
         for part in (self._source, self.own_sink, self._sender, self._receiver):
@@ -141,8 +143,8 @@ class AudioSession:
         while inbox:
             arrival, data = inbox.popleft()
             receiver.receive(data, arrival)
-        if self._arrived is not None:
-            for arrival, data in self._arrived():
+        if self._path is not None:
+            for arrival, data in self._path.arrived():
                 receiver.receive(data, arrival)
         while self._stream.rtcp_inbox:
             arrival, data = self._stream.rtcp_inbox.popleft()

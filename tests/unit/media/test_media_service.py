@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -130,6 +131,38 @@ async def test_media_unknown_codec_is_told_and_harms_nobody(desk: Desk) -> None:
     for stream in desk.streams:
         stream.close_soon()
         assert stream.statistics().packets_refused == 0
+
+
+class Way:
+    """A path that leads to itself."""
+
+    thread_safe = True
+
+    def __init__(self) -> None:
+        self.under_way: list[tuple[float, bytes]] = []
+        self.stopped = False
+
+    def __call__(self, data: bytes) -> None:
+        self.under_way.append((time.monotonic(), data))
+
+    def arrived(self) -> list[tuple[float, bytes]]:
+        packets, self.under_way = self.under_way, []
+        return packets
+
+    def stop(self) -> None:
+        self.stopped = True
+
+
+@pytest.mark.parametrize("codec", ["PCMU", "speex"])
+async def test_media_a_path_is_asked_while_its_stream_runs_and_given_back(desk: Desk, codec: str) -> None:
+    way, told = Way(), desk.told
+    parameters = AudioParameters("1_audio_0", codec, 8000, 0, source="tone:440")
+    stream = desk.media.open_stream(parameters, way, lambda _: None, on_first_packet=lambda: told.append("heard"), on_failure=told.append)
+    await desk.until(lambda: bool(told))
+    assert told == (["heard"] if codec == "PCMU" else ["no encoder for speex/8000"])
+    assert way.stopped is (codec == "speex")
+    await stream.close()
+    assert way.stopped
 
 
 async def test_media_more_streams_than_a_machine_can_bear_are_silent(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
