@@ -64,9 +64,9 @@ class AccountConversations:
         self.channels = GitChannels(home)
         self.notifier = Notifier(home, self.tasks, lambda conversation, device: self.puller.pull(conversation, device))
         self.crossings = Crossings()
-        self.puller = Puller(self.channels, self.tasks, self._pulled, self._crosses)
+        self.puller = Puller(self.channels, self.tasks, self._pulled, self.crossings.wanted)
         self.cloner = Cloner(home, self.channels, self.tasks, self._cloned)
-        self.server = GitServer(home.device_id, self.find_served, self._head_for, self._fetched, self.notifier.busy, self.tasks)
+        self.server = GitServer(home.device_id, self.find_served, self.crossings.next_step, self._fetched, self.notifier.busy, self.tasks)
         self.membership = Membership(self)
         self.composing = ComposingPeers(home, publish)
         self.transfers = Transfers(self)
@@ -75,8 +75,6 @@ class AccountConversations:
         self.syncing = Syncing(self)
         self._calls: dict[str, list[dict[str, str]]] = {}
         """calls that went on when we were ended, until their conversation is asked for"""
-        self._older: dict[str, str] = {}
-        """devices of 13.7 that we met, and their accounts"""
         self._creating = asyncio.Lock()
         self._created = 0, 0
         """when the last conversation was created, and the second it was given"""
@@ -270,25 +268,16 @@ class AccountConversations:
         self.transfers.peer_active(conversation)
         if not commits:
             return
-        if conversation.facts is not None:
-            self.crossings.learn(conversation.id, commits, conversation.facts.roles)
+        self.crossings.learn(conversation, commits)
         # One 13.7 takes what another has joined with only when it has met that one, which comes to it by itself.
         joined = peer.generation is Generation.G13 and any(commit.json().get("action") == "join" for commit in commits)
-        self.notifier.changed(conversation, later=self._older if joined else ())
+        self.notifier.changed(conversation, later=self.crossings.older if joined else ())
         self._look_again(conversation, peer)
         if any(commit.message.startswith(b'{"action"') for commit in commits):
             self.tasks.spawn(self.membership.changed(conversation), "members")
         added = [str(commit.json().get("uri")) for commit in commits if commit.json().get("action") == "add"]
         for uri in added[-_INTRODUCED:]:
             self.tasks.spawn(self.membership.introduce(conversation, uri), "introduce")
-
-    def _crosses(self, conversation: Conversation, peer: PeerDevice) -> bool:
-        """Whether what comes from PEER may be more than members' devices of 13.7 can judge."""
-        older = (conversation.role(uri) for uri in set(self._older.values()))
-        return peer.generation is not Generation.G13 and any(role in (ADMIN, MEMBER) for role in older)
-
-    def _head_for(self, conversation: Conversation, peer: PeerDevice) -> str:
-        return self.crossings.next_step(conversation.id, peer)
 
     def _fetched(self, conversation: Conversation, peer: PeerDevice, commit: str) -> None:
         """A device of a member has everything up to COMMIT."""
@@ -312,8 +301,7 @@ class AccountConversations:
 
     def connected(self, peer: PeerDevice) -> None:
         """A connection with a device stands: whatever either side missed is made up for."""
-        if peer.generation is Generation.G13:
-            self._older[peer.device_id] = peer.account_uri
+        self.crossings.met(peer)
         self.cloner.peer_seen(peer.account_uri)
         if peer.account_uri == self.home.uri:
             self.profiles.own_device_connected(peer)
