@@ -27,6 +27,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis  # noqa: F401  its plugin imports it at the end, where Python 3.11 may fail to compile it after long tests
 import pytest
 
 from tests.interop.lab import Lab, missing_requirements, new_name, sweep
