@@ -32,7 +32,7 @@ _REPEATS: Final = (1.5, 6.0, 10.0, 12.5, 30.0, 90.0)
 _REPEATS_AFTER_FETCH: Final = (0.1, 0.3)
 """The pauses before those for a device that has just fetched: 17 drops what it is told until it has merged that."""
 _MERGING_SECONDS: Final = 0.5
-_LATER_SECONDS: Final = 3.0
+_LATER_SECONDS: Final = 5.0
 """How much later devices are told that should hear of it from its author first."""
 _UNREACHABLE_SECONDS: Final = 60.0
 """How long a member without connection is not looked for again, unless it announces itself."""
