@@ -288,8 +288,9 @@ class ContactBook:
             request = self.pending.remove(uri)
         if request is not None:  # they asked us as well
             await self.save_requests()
-            self._account.tasks.spawn(self._send(uri, TrustRequest(conversation, b"", confirm=True)), "confirm")
-            await self._confirmed(uri, request.conversation_id)
+            await self._added(uri, confirmed=True, conversation_id="")
+            theirs = TrustRequest(request.conversation_id, invited=request.invited)
+            self._account.tasks.spawn(self._answer_contact(None, uri, conversation, theirs), "confirm")
         return self.contacts.get(uri)
 
     async def _added(self, uri: str, *, confirmed: bool, conversation_id: str) -> None:
@@ -311,15 +312,16 @@ class ContactBook:
             await in_thread(self._payload_path(uri).unlink, True)
         else:
             await self._added(uri, confirmed=True, conversation_id="")
-            self._account.tasks.spawn(self._answer_contact(certificate, uri, contact, request), "confirm")
+            self._account.tasks.spawn(self._answer_contact(certificate, uri, contact.conversation_id, request), "confirm")
 
-    async def _answer_contact(self, certificate: Certificate, uri: str, contact: Contact, request: TrustRequest) -> None:
-        conversation = contact.conversation_id
+    async def _answer_contact(self, device: Certificate | None, uri: str, conversation: str, request: TrustRequest) -> None:
+        """Confirms to DEVICE, or all of URI, once it is clear which conversation both take, ours or the one of the request."""
         if request.conversation_id:
             conversation = await self._account.seams.conversations.crossed(
                 self._account.id, uri, request.conversation_id, dated=bool(request.invited)
             )
-        await self._send_to_device(uri, certificate, TrustRequest(conversation or request.conversation_id, b"", confirm=True))
+        confirmation = TrustRequest(conversation or request.conversation_id, b"", confirm=True)
+        await (self._send_to_device(uri, device, confirmation) if device is not None else self._send(uri, confirmation))
 
     async def _confirmed(self, uri: str, conversation_id: str) -> None:
         """A contact wants us as one too, with its CONVERSATION_ID."""

@@ -20,7 +20,7 @@ from jamid.accounts.message_wire import ImMessage
 from jamid.accounts.peers import revocation_value
 from jamid.accounts.receipt import sign_announcement
 from jamid.accounts.session import announcement_value
-from jamid.accounts.trust_requests import TrustRequest
+from jamid.accounts.trust_requests import PendingRequest, TrustRequest
 from jamid.core import limits
 from jamid.core.clock import ManualClock
 from jamid.core.errors import LimitError, RemoteError
@@ -229,6 +229,30 @@ class TestContacts:
         assert (contact.confirmed, contact.conversation_id) == (True, "c" * 40)
         assert len(b.contacts.pending) == 0
         assert one.signals(IncomingTrustRequest) == []
+
+    async def test_request_that_comes_while_ours_is_being_made_is_settled_as_a_crossing(
+        self, one: Machine, other: Machine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        a, b = await one.account(), await other.account()
+        crossings: list[tuple[str, bool]] = []
+
+        async def one_to_one(account_id: str, uri: str) -> str:
+            b.contacts.pending.store(uri, PendingRequest(b"", "c" * 40, b.now_ms(), VCARD))
+            return "d" * 40
+
+        async def crossed(account_id: str, uri: str, conversation_id: str, *, dated: bool) -> str:
+            crossings.append((conversation_id, dated))
+            return conversation_id
+
+        monkeypatch.setattr(b.seams.conversations, "one_to_one", one_to_one, raising=False)
+        monkeypatch.setattr(b.seams.conversations, "crossed", crossed, raising=False)
+        await b.contacts.send_request(a.uri, VCARD)
+        await settle()
+        assert crossings == [("c" * 40, False)]
+        contact = b.contacts.contacts.get(a.uri)
+        assert contact is not None
+        assert contact.confirmed
+        assert len(b.contacts.pending) == 0
 
     async def test_asking_again_is_a_newer_request_and_repeating_is_not(self, one: Machine, other: Machine, clock: ManualClock) -> None:
         a, b = await one.account(), await other.account()
