@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jamid.accounts.certificate_store import CertificateStore
 from jamid.accounts.details import AccountDetails
@@ -16,8 +17,10 @@ from jamid.core.generations import Generation
 from jamid.core.identifiers import InfoHash
 from jamid.core.tasks import Tasks
 from jamid.crypto.identity import Identity
-from jamid.dht.proxy_client import ProxyClient
 from jamid.dht.service import Dht, DhtNode, DhtSettings, Status
+
+if TYPE_CHECKING:
+    from jamid.dht.proxy_client import ProxyClient
 
 _log = logging.getLogger(__name__)
 _LINGER = 3.0
@@ -74,6 +77,8 @@ class DhtPool:
         key = NodeKey.from_details(details, proxy)
         shared = self._shared.get(key)
         if shared is None and key.proxy:
+            from jamid.dht.proxy_client import ProxyClient  # few accounts use one
+
             shared = self._shared[key] = _Shared(ProxyClient(key.proxy))
         elif shared is None:
             settings = DhtSettings(

@@ -21,12 +21,12 @@ from jamid.core.errors import LocalError
 from jamid.core.identifiers import InfoHash
 from jamid.core.tasks import Tasks, in_thread
 from jamid.crypto.keys import PublicKey
-from jamid.dht.proxy_server import ProxyServer
 from jamid.dht.service import Dht, Status, new_value_id
 from jamid.dht.values import Value
 
 if TYPE_CHECKING:
     from jamid.accounts.jami import JamiAccount
+    from jamid.dht.proxy_server import ProxyServer
     from jamid.dht.service import Listening
     from jamid.net.channels import Peer
     from jamid.net.connections import Connections
@@ -136,6 +136,8 @@ class Session:
         details, node = self._account.details, self._lease.node
         if not details.flag("Account.dhtProxyServerEnabled") or node is None:
             return
+        from jamid.dht.proxy_server import ProxyServer  # few accounts offer one
+
         proxy = ProxyServer(node, port=details.number("Account.dhtProxyServerPort"))
         try:
             await proxy.start()

@@ -14,7 +14,6 @@ from jamid.app import options as app_options
 from jamid.core.errors import LocalError
 
 OK, FAILED = 0, 1
-_M_ARENA_MAX = -8
 
 
 def main() -> NoReturn:
@@ -43,7 +42,6 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     os.umask(0o077)
     print(f"{app_options.TITLE}\n", flush=True)
     app_logging.configure(options, environment)
-    _share_arenas()
     from jamid.app.daemon import serve  # imports every room: not for --help
 
     loop = _new_event_loop()
@@ -53,16 +51,6 @@ def run(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
     except LocalError as error:
         print(f"jamid: {error}", file=sys.stderr)
         return FAILED
-
-
-def _share_arenas() -> None:
-    """Lets all threads allocate from two arenas: with one for each, every ringtone's decoder leaves megabytes behind in a new one."""
-    import ctypes
-
-    try:
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
-    except (OSError, AttributeError):
-        pass  # another C library than glibc
 
 
 def _new_event_loop() -> asyncio.AbstractEventLoop:
