@@ -284,6 +284,7 @@ class Soak:
     async def _hung(self) -> None:
         """A process that does not run any more is noticed after a beacon."""
         async with self._channel("b") as channel:
+            await self._echo(channel, 10)  # by then it is known to answer beacons
             os.kill(self._children["b"].pid, signal.SIGSTOP)
             try:
                 self._connections.connectivity_changed()
