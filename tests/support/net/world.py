@@ -140,3 +140,13 @@ async def make_account(
         connections.handle(scheme, handler)
     await connections.start()
     return Account(identity, connections, handler, policy)
+
+
+Pair = tuple[Account, Account]
+
+
+async def opened(pair: Pair, name: str = "test") -> tuple[Channel, Channel]:
+    """A channel from the first account to the second: its two ends."""
+    a, b = pair
+    channel = await a.connections.open(b.certificate, name)
+    return channel, await b.handler.opened_channels.get()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import socket
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -20,18 +18,7 @@ from jamid.net.mux_wire import ChannelMessage, ChannelState
 from jamid.net.relay import TurnTcpRelay
 from jamid.net.tls import make_context
 from jamid.net.turn import TurnServer
-from tests.support.net.world import Account, MemoryDht, make_account
-
-Pair = tuple[Account, Account]
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    dht = MemoryDht()
-    a, b = await make_account("a", dht, tmp_path), await make_account("b", dht, tmp_path)
-    yield a, b
-    await a.connections.close()
-    await b.connections.close()
+from tests.support.net.world import Pair
 
 
 @functools.cache

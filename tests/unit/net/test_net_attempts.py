@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -16,9 +14,7 @@ from jamid.net.backoff import FIRST_PAUSE, LONGEST_PAUSE, Backoff
 from jamid.net.connection import Connection
 from jamid.net.ice_tcp import IceTcpSession
 from jamid.net.requests import parse_request
-from tests.support.net.world import Account, MemoryDht, make_account
-
-Pair = tuple[Account, Account]
+from tests.support.net.world import MemoryDht, Pair
 
 
 def test_pauses_double_up_to_the_longest_and_end_with_success() -> None:
@@ -61,19 +57,6 @@ class Offers:
         if not request.is_answer and request.id not in self.ids:
             self.ids.append(request.id)
         return self.lose
-
-
-@pytest.fixture
-async def dht() -> MemoryDht:
-    return MemoryDht()
-
-
-@pytest.fixture
-async def pair(dht: MemoryDht, tmp_path: Path) -> AsyncIterator[Pair]:
-    a, b = await make_account("a", dht, tmp_path), await make_account("b", dht, tmp_path)
-    yield a, b
-    await a.connections.close()
-    await b.connections.close()
 
 
 async def fails(pair: Pair, timeout: float = 1.0, kind: str = "") -> str:

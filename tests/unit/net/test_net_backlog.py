@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -13,26 +11,10 @@ from jamid.core import limits
 from jamid.net import mux_wire
 from jamid.net.channels import Channel
 from jamid.net.mux_wire import ChannelMessage, ChannelState
-from tests.support.net.world import Account, MemoryDht, make_account
+from tests.support.net.world import Pair, opened
 
-Pair = tuple[Account, Account]
 SLACK = 512 * 1024
 """What was read from the socket already when the limit is reached."""
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    dht = MemoryDht()
-    a, b = await make_account("a", dht, tmp_path), await make_account("b", dht, tmp_path)
-    yield a, b
-    await a.connections.close()
-    await b.connections.close()
-
-
-async def opened(pair: Pair, name: str = "test") -> tuple[Channel, Channel]:
-    a, b = pair
-    channel = await a.connections.open(b.certificate, name)
-    return channel, await b.handler.opened_channels.get()
 
 
 async def test_many_channels_that_nobody_reads_hold_no_more_than_one_limit(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:

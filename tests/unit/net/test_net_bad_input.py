@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -18,22 +17,7 @@ from jamid.net.generations import offer_keys
 from jamid.net.mux_wire import ChannelMessage, ChannelState
 from jamid.net.requests import USER_TYPE, PeerRequest
 from jamid.net.stun import Attribute, Class, Message, Method
-from tests.support.net.world import Account, MemoryDht, make_account
-
-Pair = tuple[Account, Account]
-
-
-@pytest.fixture
-async def dht() -> MemoryDht:
-    return MemoryDht()
-
-
-@pytest.fixture
-async def pair(dht: MemoryDht, tmp_path: Path) -> AsyncIterator[Pair]:
-    a, b = await make_account("a", dht, tmp_path), await make_account("b", dht, tmp_path)
-    yield a, b
-    await a.connections.close()
-    await b.connections.close()
+from tests.support.net.world import MemoryDht, Pair, make_account
 
 
 async def connected(pair: Pair) -> tuple[Channel, Channel]:

@@ -1,31 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from jamid.core import limits
-from jamid.net.channels import Channel
-from tests.support.net.world import Account, MemoryDht, make_account
-
-Pair = tuple[Account, Account]
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    dht = MemoryDht()
-    a, b = await make_account("a", dht, tmp_path), await make_account("b", dht, tmp_path)
-    yield a, b
-    await a.connections.close()
-    await b.connections.close()
-
-
-async def opened(pair: Pair, name: str = "test") -> tuple[Channel, Channel]:
-    a, b = pair
-    channel = await a.connections.open(b.certificate, name)
-    return channel, await b.handler.opened_channels.get()
+from tests.support.net.world import Pair, opened
 
 
 async def test_reads_at_most_what_is_asked_for(pair: Pair) -> None:

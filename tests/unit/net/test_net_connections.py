@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,22 +12,7 @@ from jamid.net import connection, links
 from jamid.net.connection import Connection
 from jamid.net.framing import frame
 from jamid.net.links import TcpLink
-from tests.support.net.world import Account, MemoryDht, make_account
-
-Pair = tuple[Account, Account]
-
-
-@pytest.fixture
-async def dht() -> MemoryDht:
-    return MemoryDht()
-
-
-@pytest.fixture
-async def pair(dht: MemoryDht, tmp_path: Path) -> AsyncIterator[Pair]:
-    a, b = await make_account("a", dht, tmp_path), await make_account("b", dht, tmp_path)
-    yield a, b
-    await a.connections.close()
-    await b.connections.close()
+from tests.support.net.world import MemoryDht, Pair, make_account
 
 
 async def test_opens_a_channel_and_carries_bytes_both_ways(pair: Pair) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -21,24 +20,7 @@ from jamid.net.ice_tcp import IceTcpSession
 from jamid.net.links import TcpLink
 from jamid.net.mux_wire import ChannelMessage, ChannelState
 from jamid.net.stun import Attribute, Class, Message, Method
-from tests.support.net.world import Account, MemoryDht, make_account
-
-Pair = tuple[Account, Account]
-
-
-@pytest.fixture
-async def pair(tmp_path: Path) -> AsyncIterator[Pair]:
-    dht = MemoryDht()
-    a, b = await make_account("a", dht, tmp_path), await make_account("b", dht, tmp_path)
-    yield a, b
-    await a.connections.close()
-    await b.connections.close()
-
-
-async def connected(pair: Pair, name: str = "sip") -> tuple[Channel, Channel]:
-    a, b = pair
-    channel = await a.connections.open(b.certificate, name)
-    return channel, await b.handler.opened_channels.get()
+from tests.support.net.world import MemoryDht, Pair, make_account, opened
 
 
 def link_of(channel: Channel) -> TcpLink:
@@ -85,7 +67,7 @@ async def test_a_handshake_that_comes_byte_by_byte_ends_in_time(pair: Pair, monk
 
 
 async def test_a_fin_without_close_notify_ends_the_connection(pair: Pair) -> None:
-    channel, served = await connected(pair)
+    channel, served = await opened(pair, "sip")
     transport = link_of(served)._transport
     assert transport is not None
     transport.write_eof()
@@ -94,7 +76,7 @@ async def test_a_fin_without_close_notify_ends_the_connection(pair: Pair) -> Non
 
 
 async def test_the_kernel_gives_up_peers_that_vanished(pair: Pair) -> None:
-    channel, _ = await connected(pair)
+    channel, _ = await opened(pair, "sip")
     transport = link_of(channel)._transport
     assert transport is not None
     tcp = transport.get_extra_info("socket")
@@ -105,8 +87,8 @@ async def test_the_kernel_gives_up_peers_that_vanished(pair: Pair) -> None:
 
 
 async def test_frames_for_a_channel_we_have_closed_are_thrown_away(pair: Pair) -> None:
-    channel, served = await connected(pair)
-    other, served_other = await connected(pair, "test")
+    channel, served = await opened(pair, "sip")
+    other, served_other = await opened(pair, "test")
     number = served.number
     served.close()
     for _ in range(300):
@@ -156,7 +138,7 @@ async def test_renegotiation_is_refused(hostile_asks: bool, tmp_path: Path, monk
 
 @pytest.mark.parametrize("signed", [True, False])
 async def test_a_peer_that_asks_with_stun_and_never_reads_is_cut_off(pair: Pair, signed: bool) -> None:
-    channel, served = await connected(pair)
+    channel, served = await opened(pair, "sip")
     link, session = link_of(channel), served.connection._session
     assert isinstance(session, IceTcpSession)
     ours, theirs = session._agent.local, session._agent.remote
