@@ -18,6 +18,7 @@ from jamid.accounts.seams import Seams
 from jamid.accounts.service import Accounts
 from jamid.app.calling import Calling, ConversationCalls
 from jamid.app.conversing import Conversing
+from jamid.app.housekeeping import Housekeeping
 from jamid.app.options import Options
 from jamid.app.parts import Part, Running
 from jamid.bus.interface import Interface
@@ -92,6 +93,7 @@ class Daemon:
         self.events = Events()
         self._request_stop = request_stop
         self._running = Running()
+        self.housekeeping = Housekeeping(self.events)
 
         self.settings = Settings.load(self.paths.config / FILE_NAME)
         self.seams = Seams()
@@ -129,6 +131,7 @@ class Daemon:
     def _parts(self) -> list[Part]:
         """In the order of start. The name on the bus comes after the accounts are loaded and before the network is touched."""
         return [
+            Part("housekeeping", stop=self.housekeeping.close),
             Part("media", stop=self.media.close),
             Part("accounts", self.accounts.load, self.accounts.close),
             Part("conversations", self.conversing.load, self.conversing.close),

@@ -23,8 +23,6 @@ READ_AHEAD_FRAMES: Final = 50
 """Decoded frames that wait for their turn: a second hides any disk."""
 TONE_AMPLITUDE: Final = 8192
 """Of a tone used as input: loud enough for any microphone gain behind it, far from clipping."""
-_M_ARENA_MAX: Final = -8
-"""From glibc's malloc.h."""
 
 
 class Source(Protocol):
@@ -157,7 +155,6 @@ def decode_file(path: str) -> Iterator[Frame]:
     """The sound of a file in frames of 20 ms; the last one is filled up with silence. Raises `LocalError`. Blocks."""
     import av
 
-    _share_arenas()
     try:
         if not stat.S_ISREG(os.stat(path).st_mode):
             # A pipe would hold the thread until somebody writes to it.
@@ -172,16 +169,6 @@ def decode_file(path: str) -> Iterator[Frame]:
                 yield _whole(audio.to_ndarray())
     except (av.FFmpegError, OSError, ValueError, IndexError) as error:
         raise LocalError(f"cannot read audio file '{path}': {error}") from error
-
-
-def _share_arenas() -> None:
-    """Lets threads to come share memory arenas: given one each, every ringtone's decoder leaves megabytes behind in a new one."""
-    import ctypes
-
-    try:
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 2)
-    except (OSError, AttributeError):
-        pass  # another C library than glibc
 
 
 def _whole(interleaved: Any) -> Frame:
