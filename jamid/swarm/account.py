@@ -324,7 +324,7 @@ class AccountConversations:
         for conversation in self.shared_with(uri):
             if conversation.is_here:
                 await conversation.load()
-                if conversation.role(uri) in (ADMIN, MEMBER):
+                if conversation.role(uri) in (ADMIN, MEMBER) and not conversation.shuns(uri, device):
                     self.puller.pull(conversation, device)
                     return
 
@@ -339,8 +339,8 @@ class AccountConversations:
             except JamidError as error:
                 _log.warning("%r cannot be read: %s", conversation, error)
                 continue
-            if own or conversation.role(uri) in (ADMIN, MEMBER):
-                self.notifier.connected(conversation, peer.device_id)
+            if own or (conversation.role(uri) in (ADMIN, MEMBER) and not conversation.shuns(uri, peer.device_id)):
+                self.notifier.connected(conversation, peer)
                 self.puller.pull(conversation, peer.device_id)
                 self.routing.peer_connected(conversation, peer)
         self.transfers.peer_connected(peer)

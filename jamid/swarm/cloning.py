@@ -123,7 +123,7 @@ class Cloner:
             tried.update(candidates)
             if not candidates:
                 continue
-            tasks = {asyncio.ensure_future(self._channels.open(device, conversation.id)): device for device in candidates}
+            tasks = {asyncio.ensure_future(self._channels.open(device, conversation)): device for device in candidates}
             try:
                 # The first device whose channel opens serves; the others are asked when it fails.
                 pending = set(tasks)
@@ -165,7 +165,7 @@ class Cloner:
         return list(dict.fromkeys([*self._devices.get(conversation.id, ()), *announced]))
 
     async def _clone_from(self, conversation: Conversation, device: str) -> None:
-        channel = await self._channels.open(device, conversation.id)
+        channel = await self._channels.open(device, conversation)
         started = asyncio.get_running_loop().time()
 
         def progress(received: int, objects: int) -> None:

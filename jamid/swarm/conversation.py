@@ -28,7 +28,7 @@ from jamid.swarm.profile import parse_profile
 from jamid.swarm.receiving import Received, integrate
 from jamid.swarm.records import ConversationInfo
 from jamid.swarm.repository import Repository
-from jamid.swarm.rules import Root, RuleError, read_root
+from jamid.swarm.rules import ONE_TO_ONE, Root, RuleError, read_root
 from jamid.swarm.seams import Home, Publish
 from jamid.swarm.status import Statuses
 from jamid.swarm.store import Store
@@ -181,20 +181,18 @@ class Conversation:
             return True
         return self.role(uri) in (ADMIN, MEMBER, INVITED) and not (self.facts is not None and device in self.facts.banned_devices)
 
-    def recipients(self) -> list[str]:
-        """Members besides our own account, invited ones too."""
-        roles = self.facts.roles if self.facts is not None else {}
-        return [uri for uri, role in roles.items() if role in (ADMIN, MEMBER, INVITED) and uri != self.home.uri]
+    def shuns(self, uri: str, device: str = "") -> bool:
+        """Whether nothing of this conversation leads us to URI or its DEVICE: banned from it, or the blocked contact whose it is."""
+        if uri == self.home.uri:
+            return False
+        if self.role(uri) == BANNED or (self.facts is not None and device in self.facts.banned_devices):
+            return True
+        return self.info.mode == ONE_TO_ONE and self.home.is_banned(uri)
 
     def everybody(self) -> list[str]:
         """Everyone but us who is not banned, also those who left."""
         roles = self.facts.roles if self.facts is not None else {}
-        return [uri for uri, role in roles.items() if role != BANNED and uri != self.home.uri]
-
-    def peers(self) -> list[str]:
-        """Those who still are in it, besides us."""
-        roles = self.facts.roles if self.facts is not None else {}
-        return [uri for uri, role in roles.items() if role not in (BANNED, LEFT) and uri != self.home.uri]
+        return [uri for uri in roles if uri != self.home.uri and not self.shuns(uri)]
 
     async def has_commit(self, commit: str) -> bool:
         """Whether COMMIT is part of the history; False while nothing is here."""

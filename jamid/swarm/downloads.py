@@ -187,7 +187,7 @@ class Downloads:
         home = self._account.home
         links = home.links
         certificate = await home.certificate_of(device)
-        if links is None or certificate is None:
+        if links is None or certificate is None or conversation.shuns(certificate.account_uri, device):
             return UNJOINABLE
         try:
             incoming = await in_thread(Incoming, running.target, waiting.total, may_continue=not waiting.path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from jamid.core import limits
 from jamid.swarm import fetch_pack
@@ -13,6 +13,9 @@ from jamid.swarm.ancestry import contains
 from jamid.swarm.fetch_pack import FetchPack, Step
 from jamid.swarm.repository import Repository
 from jamid.swarm.seams import ByteChannel, Home
+
+if TYPE_CHECKING:
+    from jamid.swarm.conversation import Conversation
 
 _log = logging.getLogger(__name__)
 _READ: Final = 1 << 20
@@ -27,9 +30,9 @@ class GitChannels:
         self._home = home
         self._channels: dict[tuple[str, str], ByteChannel] = {}
 
-    async def open(self, device: str, conversation: str) -> ByteChannel:
+    async def open(self, device: str, conversation: Conversation) -> ByteChannel:
         """The open channel to DEVICE for CONVERSATION, or a new one; raises ConnectionError or JamidError."""
-        key = device, conversation
+        key = device, conversation.id
         channel = self._channels.get(key)
         if channel is not None and not channel.closed:
             return channel
@@ -39,7 +42,9 @@ class GitChannels:
         certificate = await self._home.certificate_of(device)
         if certificate is None:
             raise ConnectionError(f"the certificate of device {device[:16]} is not known")
-        channel = await links.open(certificate, f"git://{device}/{conversation}")
+        if conversation.shuns(certificate.account_uri, device):
+            raise ConnectionError(f"device {device[:16]} is banned")
+        channel = await links.open(certificate, f"git://{device}/{conversation.id}")
         self._channels[key] = channel
         return channel
 
@@ -48,6 +53,12 @@ class GitChannels:
         channel = self._channels.pop((device, conversation), None)
         if channel is not None:
             channel.close()
+
+    def drop_shunned(self, conversation: Conversation) -> None:
+        """Closes the channels to those who were banned."""
+        for (device, other), channel in tuple(self._channels.items()):
+            if other == conversation.id and conversation.shuns(channel.peer.account_uri, device):
+                self.drop(device, other)
 
     def drop_conversation(self, conversation: str) -> None:
         for device, other in [key for key in self._channels if key[1] == conversation]:

@@ -143,6 +143,7 @@ class Membership:
         account = self._account
         await account.save_infos()
         facts = await conversation.load()
+        account.channels.drop_shunned(conversation)
         for uri, role in facts.roles.items():
             if role in (BANNED, LEFT) and uri != account.home.uri:
                 account.server.drop_account(conversation, uri)

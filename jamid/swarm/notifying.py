@@ -42,6 +42,7 @@ _UNREACHABLE_SECONDS: Final = 60.0
 class _Target:
     """What is known of one device in one conversation."""
 
+    account: str = ""
     told: str = ""
     told_at: float = 0.0
     has: str = ""
@@ -72,21 +73,25 @@ class Notifier:
         facts = conversation.facts
         if links is None or facts is None:
             return
-        for device in links.devices_of(self._home.uri):
+        own = self._home.uri
+        for device in links.devices_of(own):
             if device != self._home.device_id:
-                self.notify(conversation, device, later=device in later)
+                self.notify(conversation, own, device, later=device in later)
         for uri, role in facts.roles.items():
-            if role not in (ADMIN, MEMBER) or uri == self._home.uri:
+            if role not in (ADMIN, MEMBER) or uri == own or conversation.shuns(uri):
                 continue
             devices = links.devices_of(uri)
             for device in devices:
-                self.notify(conversation, device, later=device in later)
+                self.notify(conversation, uri, device, later=device in later)
             if not devices:
                 self._reach(conversation, uri)
 
-    def notify(self, conversation: Conversation, device: str, *, later: bool = False) -> None:
-        """Tells DEVICE of the head, unless it has it or is just being told."""
+    def notify(self, conversation: Conversation, uri: str, device: str, *, later: bool = False) -> None:
+        """Tells DEVICE of URI of the head, unless it has it, is just being told or is banned."""
+        if conversation.shuns(uri, device):
+            return
         target = self._targets.setdefault((conversation.id, device), _Target())
+        target.account = uri
         head = conversation.facts.head if conversation.facts is not None else ""
         if not head or target.has == head or target.busy:
             return
@@ -122,7 +127,7 @@ class Notifier:
         target.fetched_at = asyncio.get_running_loop().time()
         target.told_at = 0.0
         self._disarm(target)
-        self.notify(conversation, peer.device_id)
+        self.notify(conversation, peer.account_uri, peer.device_id)
 
     def has(self, conversation: Conversation, device: str, commit: str) -> None:
         """DEVICE itself told us that it has COMMIT."""
@@ -131,10 +136,10 @@ class Notifier:
             target.has = commit
             self._disarm(target)
 
-    def connected(self, conversation: Conversation, device: str) -> None:
-        """A connection with DEVICE stands: it may have missed anything."""
-        self._targets.pop((conversation.id, device), None)
-        self.notify(conversation, device)
+    def connected(self, conversation: Conversation, peer: PeerDevice) -> None:
+        """A connection with a device stands: it may have missed anything."""
+        self._targets.pop((conversation.id, peer.device_id), None)
+        self.notify(conversation, peer.account_uri, peer.device_id)
 
     def disconnected(self, device: str) -> None:
         for key in [key for key in self._targets if key[1] == device]:
@@ -175,6 +180,8 @@ class Notifier:
         links, facts = self._home.links, conversation.facts
         if links is None or facts is None or target.busy or target.has == facts.head or not links.connected(device):
             return
+        if conversation.shuns(target.account, device):
+            return
         target.repeats = target.repeats + 1 if target.told == facts.head else 0
         if target.repeats > 1:
             # It may have it from somebody else, and a 13.7 that does says nothing.
@@ -206,10 +213,11 @@ class Notifier:
     async def _look_for(self, conversation: Conversation, uri: str) -> None:
         key = conversation.id, uri
         try:
-            devices = [device for device in await self._home.devices_of(uri) if device.long_id.hex() != self._home.device_id]
+            announced = await self._home.devices_of(uri)
             facts = conversation.facts
             if facts is None:
                 return
+            devices = [device for device in announced if not conversation.shuns(uri, device.long_id.hex())]
             text = self._text(conversation, facts.head)
             for device in devices:
                 self._tasks.spawn(self._home.leave_on_dht(device, NOTIFICATION, text), "notify by dht")

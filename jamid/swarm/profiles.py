@@ -81,7 +81,8 @@ class Profiles:
         links = self._account.home.links
         given, self._given = self._given, {}
         for conversation, peer in given.values():
-            if links is not None and links.connected(peer.device_id):
+            shunned = conversation is not None and conversation.shuns(peer.account_uri, peer.device_id)
+            if links is not None and links.connected(peer.device_id) and not shunned:
                 self._give(conversation, peer)
 
     # -- details --

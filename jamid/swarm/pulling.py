@@ -135,7 +135,7 @@ class Puller:
     async def _fetch(self, conversation: Conversation, device: str) -> None:
         # A channel that was kept open may have died unnoticed, or its server forgot us as the user left: a new one is tried once.
         for patience in (limits.FETCH_ANSWER_SECONDS, limits.FETCH_SECONDS):
-            channel = await self._channels.open(device, conversation.id)
+            channel = await self._channels.open(device, conversation)
             try:
                 head, pack = await fetch(
                     channel, conversation.id, device, lambda head: conversation.run(known_commits, head), patience=patience

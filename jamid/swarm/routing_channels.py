@@ -102,6 +102,8 @@ class Routing:
             certificate = await self._account.home.certificate_of(device)
             if links is None or certificate is None or not links.connected(device):
                 return
+            if conversation.shuns(certificate.account_uri, device):
+                return
             channel = await links.open(certificate, f"swarm://{conversation.id}", only_existing=True)
         except (ConnectionError, TimeoutError, JamidError) as error:
             _log.debug("%r no routing with device %s: %s", conversation, device[:16], error)
