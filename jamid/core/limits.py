@@ -340,6 +340,8 @@ TREATED_MESSAGES: Final = 4096
 """Ids of messages already handled that are remembered, to drop what arrives twice."""
 QUEUED_MESSAGES: Final = 256
 """Messages waiting for one unreachable peer; the oldest gives way."""
+OLDER_DEVICES: Final = 1024
+"""Devices of 13.7 that an account remembers having met; only those of members of its conversations count."""
 ROUTING_NODES: Final = 256
 """Nodes known to the routing table of one conversation."""
 ROUTING_MESSAGE_BYTES: Final = 64 * 1024

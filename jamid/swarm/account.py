@@ -63,7 +63,7 @@ class AccountConversations:
         self._conversations: dict[str, Conversation] = {}
         self.channels = GitChannels(home)
         self.notifier = Notifier(home, self.tasks, lambda conversation, device: self.puller.pull(conversation, device))
-        self.crossings = Crossings()
+        self.crossings = Crossings(self.store, self.tasks)
         self.puller = Puller(self.channels, self.tasks, self._pulled, self.crossings.wanted)
         self.cloner = Cloner(home, self.channels, self.tasks, self._cloned)
         self.server = GitServer(home.device_id, self.find_served, self.crossings.next_step, self._fetched, self.notifier.busy, self.tasks)
@@ -94,6 +94,7 @@ class AccountConversations:
         self.infos = self.store.read_infos()
         self.metadatas = self.store.read_syncing()
         self.requests.load()
+        self.crossings.load(info.id for info in self.infos.values() if not info.is_removed)
         self._calls = {info.id: calls for info in self.infos.values() if (calls := self.store.read_active_calls(info.id))}
         for info in self.infos.values():
             if info.is_removed and not info.erased:
@@ -129,6 +130,7 @@ class AccountConversations:
         await self.transfers.close()
         for conversation in self._conversations.values():
             await conversation.statuses.save_now()
+        await self.crossings.save()
         await self.tasks.close()
 
     # -- finding --

@@ -8,18 +8,28 @@ of a newcomer first makes a crossing: a commit beside it that changes nothing an
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from jamid.core import limits
+from jamid.core.errors import LocalError
 from jamid.core.generations import Generation
+from jamid.core.identifiers import is_account_uri, is_conversation_id, is_device_id
+from jamid.core.tasks import in_thread
 from jamid.swarm.authoring import is_beside
 from jamid.swarm.members import ADMIN, MEMBER
 
 if TYPE_CHECKING:
+    from jamid.core.tasks import Tasks
     from jamid.swarm.commits import Commit
     from jamid.swarm.conversation import Conversation
     from jamid.swarm.seams import PeerDevice
+    from jamid.swarm.store import Store
+
+_log = logging.getLogger(__name__)
 
 _KEPT: Final = 16
 """Crossings of one conversation that are remembered; who is further behind waits until its user writes."""
@@ -35,19 +45,65 @@ class _Crossing:
     progress: dict[str, int] = field(default_factory=dict)
     """device -> steps that it has"""
 
+    def to_map(self) -> dict[str, Any]:
+        return {"steps": list(self.steps), "accounts": sorted(self.accounts), "progress": dict(self.progress)}
+
+    @classmethod
+    def from_map(cls, data: Any) -> _Crossing | None:
+        match data:
+            case {"steps": [str(first), str(second)], "accounts": [*accounts], "progress": {**progress}}:
+                if is_conversation_id(first) and is_conversation_id(second) and all(map(_is_uri, accounts)):
+                    known = {device: done for device, done in progress.items() if _is_device(device) and isinstance(done, int) and done > 0}
+                    return cls((first, second), frozenset(accounts), known)
+        return None
+
 
 class Crossings:
-    """The crossings of all conversations of an account that were met since it was loaded."""
+    """The crossings of all conversations of an account, and the devices they are for; kept in the file `crossings`."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store, tasks: Tasks) -> None:
         self.older: dict[str, str] = {}
         """devices of 13.7 that we met, and their accounts"""
         self._crossings: dict[str, list[_Crossing]] = {}
+        self._store = store
+        self._tasks = tasks
+        self._unsaved = False
+        self._saving = asyncio.Lock()
+
+    def load(self, conversations: Iterable[str]) -> None:
+        """Reads what is known of CONVERSATIONS; blocks."""
+        match self._store.read_crossings():
+            case {"older": {**older}, "crossings": {**crossings}}:
+                self.older = {device: uri for device, uri in older.items() if _is_device(device) and _is_uri(uri)}
+                for conversation in conversations:
+                    found = crossings.get(conversation)
+                    read = map(_Crossing.from_map, found[-_KEPT:] if isinstance(found, list) else ())
+                    if kept := [crossing for crossing in read if crossing is not None]:
+                        self._crossings[conversation] = kept
+
+    async def save(self) -> None:
+        """Writes what changed since it was written last."""
+        async with self._saving:
+            if not self._unsaved:
+                return
+            self._unsaved = False
+            crossings = {key: [crossing.to_map() for crossing in found] for key, found in self._crossings.items()}
+            try:
+                await in_thread(self._store.write_crossings, {"older": dict(self.older), "crossings": crossings})
+            except LocalError as error:
+                _log.error("%s", error)
 
     def met(self, peer: PeerDevice) -> None:
         """A connection with a device stands."""
+        if peer.generation is None or (peer.device_id in self.older) == (peer.generation is Generation.G13):
+            return
         if peer.generation is Generation.G13:
+            if len(self.older) >= limits.OLDER_DEVICES:
+                del self.older[next(iter(self.older))]
             self.older[peer.device_id] = peer.account_uri
+        else:
+            del self.older[peer.device_id]
+        self._changed()
 
     def wanted(self, conversation: Conversation, peer: PeerDevice) -> bool:
         """Whether what comes from PEER may be more than members' devices of 13.7 can judge."""
@@ -66,6 +122,7 @@ class Crossings:
                 crossings = self._crossings.setdefault(conversation.id, [])
                 crossings.append(_Crossing((beside.id, commit.id), accounts))
                 del crossings[:-_KEPT]
+                self._changed()
 
     def next_step(self, conversation: Conversation, peer: PeerDevice) -> str:
         """The commit that PEER has to take before anything newer, "" for the newest."""
@@ -79,8 +136,23 @@ class Crossings:
     def fetched(self, conversation: str, device: str, commit: str) -> None:
         """DEVICE has COMMIT."""
         for crossing in self._crossings.get(conversation, ()):
-            if commit in crossing.steps:
+            if commit in crossing.steps and device in self.older:
                 crossing.progress[device] = max(crossing.progress.get(device, 0), crossing.steps.index(commit) + 1)
+                self._changed()
 
     def forget(self, conversation: str) -> None:
-        self._crossings.pop(conversation, None)
+        if self._crossings.pop(conversation, None):
+            self._changed()
+
+    def _changed(self) -> None:
+        if not self._unsaved:
+            self._unsaved = True
+            self._tasks.spawn(self.save(), "crossings")
+
+
+def _is_device(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and is_device_id(value)
+
+
+def _is_uri(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and is_account_uri(value)

@@ -91,7 +91,9 @@ class GitServer:
                         _log.info("%r device %s may not fetch", conversation, peer.device_id[:16])
                         return
                     if isinstance(request, Advertise):
-                        head = self._head_for(conversation, peer) or await conversation.run(Repository.require_head)
+                        head = self._head_for(conversation, peer)
+                        if not head or not await conversation.has_commit(head):
+                            head = await conversation.run(Repository.require_head)
                     await self._answer(channel, conversation, request, head)
         except RemoteError as error:
             _log.warning("%r device %s: %s; its fetch is ended", conversation, peer.device_id[:16], error)

@@ -52,6 +52,13 @@ class Store:
     def write_syncing(self, metadatas: Mapping[str, Mapping[str, str]]) -> None:
         self._write(self.data / "syncingMetadatas", {key: dict(value) for key, value in metadatas.items()})
 
+    def read_crossings(self) -> Any:
+        """What `crossing` keeps, in a file that is only ours."""
+        return self._read(self.data / "crossings")
+
+    def write_crossings(self, crossings: Mapping[str, Any]) -> None:
+        self._write(self.data / "crossings", crossings)
+
     # -- of one conversation --
 
     def read_preferences(self, conversation: str) -> tuple[dict[str, str], int]:
