@@ -53,7 +53,7 @@ install_missing() {
 }
 
 find_python() {
-  for candidate in "${JAMID_PYTHON-}" python3 python3.13 python3.12 python3.11; do
+  for candidate in "${JAMID_PYTHON-}" python3 python3.14 python3.13 python3.12 python3.11; do
     [ -n "$candidate" ] || continue
     python=$(command -v "$candidate" 2>/dev/null) || continue
     "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' && return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -75,5 +76,5 @@ def test_end_of_the_bus_ends_it_with_1(start_daemon: StartDaemon, environment: d
         [*SEND[:2], "--print-reply=literal", "--dest=org.freedesktop.DBus", "/", f"{BUS}.GetConnectionUnixProcessID", f"string:{BUS}"],
         env=environment, capture_output=True, text=True, check=True,
     )  # fmt: skip
-    subprocess.run(["kill", reply.stdout.split()[-1]], check=True)
+    os.kill(int(reply.stdout.split()[-1]), signal.SIGTERM)
     assert process.wait(timeout=10) == 1

@@ -57,13 +57,13 @@ def systemd_analyze(*words: str, runtime: Path) -> subprocess.CompletedProcess[s
 
 
 def test_user_unit_is_accepted(analyze: Path) -> None:
-    done = systemd_analyze("--user", "verify", str(installed(SYSTEMD / "user/jamid.service", analyze)), runtime=analyze)
+    done = systemd_analyze("--user", "--man=no", "verify", str(installed(SYSTEMD / "user/jamid.service", analyze)), runtime=analyze)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_system_unit_is_accepted_and_hardened(analyze: Path) -> None:
     unit = str(installed(SYSTEMD / "system/jamid.service", analyze))
-    done = systemd_analyze("verify", unit, runtime=analyze)
+    done = systemd_analyze("--man=no", "verify", unit, runtime=analyze)
     assert (done.returncode, done.stderr) == (0, "")
     rated = systemd_analyze("security", "--offline=true", unit, runtime=analyze).stdout
     exposure = re.search(r"Overall exposure level for jamid.service: ([\d.]+)", rated)
