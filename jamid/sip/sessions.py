@@ -1,4 +1,4 @@
-"""InviteSession: one call with one device as SIP sees it, from INVITE to BYE, with its offers and answers (RFC 3261, 3264).
+"""InviteSession: one call with one device as SIP sees it, from INVITE to BYE (RFC 3261); its media changes are in `Reinvites`.
 
 | state | leaves it |
 |---|---|
@@ -11,26 +11,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import secrets
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from jamid.core.errors import LocalError
 from jamid.sip.dialogs import ALLOW, Dialog, LocalParty, bare_target, to_address, version_of
 from jamid.sip.headers import address_of, tokens
 from jamid.sip.messages import Request, Response
+from jamid.sip.reinvites import Reinvites
+from jamid.sip.sending import REPLACES, SDP, Sender
 from jamid.sip.session_events import EndCause, Ended, SessionListener, SessionState
-from jamid.sip.transactions import ClientTransaction, ServerTransaction, State, cancel_request, respond_to
+from jamid.sip.transactions import ClientTransaction, ServerTransaction, State, cancel_request
 
 if TYPE_CHECKING:
     from jamid.sip.exchange import SipExchange
 
 _log = logging.getLogger(__name__)
-
-OFFER_SECONDS: Final = 25.0
-"""How long a peer's offer may wait for its answer: after 32 it would give up on the call."""
-_SDP = ("Content-Type", "application/sdp")
 
 
 class InviteSession:
@@ -47,17 +43,12 @@ class InviteSession:
         self.peer_allows: frozenset[str] = frozenset()
         self._invite_sent: ClientTransaction | None = None
         self._invite_received: ServerTransaction | None = None
-        self._offer_sent: ClientTransaction | None = None
-        self._offer_received: ServerTransaction | None = None
-        self._lapse: asyncio.TimerHandle | None = None
-        self._offer_in_answer = False
-        """whether our last 200 held the offer, to be answered in its ACK"""
         self._unacknowledged: ServerTransaction | None = None
         self._cancel_wanted = False
         self._cancel_sent = False
-        self._retry: asyncio.TimerHandle | None = None
-        self._overtaken = False
-        """whether the peer's offer came while ours waited to be repeated"""
+        self._sender = Sender(self, exchange, dialog)
+        self.reinvites = Reinvites(self, self._sender)
+        """the media changes"""
 
     @classmethod
     def outgoing(cls, exchange: SipExchange, recipient: str, *, party: LocalParty | None = None) -> InviteSession:
@@ -103,26 +94,23 @@ class InviteSession:
     @property
     def offering(self) -> bool:
         """Whether a re-INVITE of either side is under way."""
-        return self._offer_sent is not None or self._offer_received is not None or self._retry is not None or self._offer_in_answer
+        return self.reinvites.under_way
 
     # -- what the owner asks -----------------------------------------------------------------------------------------
     def call(self, sdp: bytes) -> None:
         """Sends the INVITE; raises ConnectionError."""
-        request = self.dialog.request(
-            "INVITE", self.exchange.path, ("Subject", "Phone call"), *self._features(), _SDP, contact=self._contact(), body=sdp
-        )
-        self._invite_sent = self.exchange.send(request, self)
+        self._invite_sent = self._sender.invite(sdp, ("Subject", "Phone call"))
 
     def trying(self) -> None:
         """Sends 100; it has no tag."""
         if self._invite_received is not None:
-            self._respond(self._invite_received, 100, ("User-Agent", self.exchange.party.user_agent), tagged=False)
+            self._sender.respond(self._invite_received, 100, self._sender.user_agent, tagged=False)
 
     def ring(self) -> None:
         """Sends 180."""
         if self._invite_received is not None and self.state is SessionState.INCOMING:
             self.state = SessionState.EARLY
-            self._respond(self._invite_received, 180, *self._identity())
+            self._sender.respond(self._invite_received, 180, *self._sender.identity)
 
     def answer(self, sdp: bytes) -> None:
         """Sends 200 with SDP; raises LocalError when it is too late."""
@@ -130,13 +118,13 @@ class InviteSession:
             raise LocalError("this call can no longer be answered")
         self.state = SessionState.ANSWERED
         self._unacknowledged = self._invite_received
-        user_agent, allow, contact = self._identity()
-        self._respond(self._invite_received, 200, user_agent, allow, ("Supported", "replaces"), contact, _SDP, body=sdp)
+        user_agent, allow, contact = self._sender.identity
+        self._sender.respond(self._invite_received, 200, user_agent, allow, REPLACES, contact, SDP, body=sdp)
 
     def reject(self, status: int) -> None:
         """Refuses the INVITE with STATUS."""
         if self._invite_received is not None and self.state in (SessionState.INCOMING, SessionState.EARLY):
-            self._respond(self._invite_received, status, *self._identity())
+            self._sender.respond(self._invite_received, status, *self._sender.identity)
             self._finish()
 
     def hang_up(self, status: int = 481) -> None:
@@ -150,10 +138,9 @@ class InviteSession:
                 self._cancel()
                 self._finish()
             else:
-                if self._offer_received is not None:
-                    self._respond(self._offer_received, 487)
+                self.reinvites.refuse(487)
                 self._finish()
-                self._bye()
+                self._sender.bye()
         except ConnectionError:
             self._finish()
 
@@ -161,25 +148,19 @@ class InviteSession:
         """Sends a re-INVITE; raises LocalError while another is under way, ConnectionError when the transport is gone."""
         if self.state not in (SessionState.CONFIRMED, SessionState.ANSWERED) or self.offering:
             raise LocalError("a re-INVITE has to wait for the one under way")
-        request = self.dialog.request("INVITE", self.exchange.path, *self._features(), _SDP, contact=self._contact(), body=sdp)
-        self._offer_sent = self.exchange.send(request, self)
+        self.reinvites.offer(sdp)
 
     def answer_offer(self, sdp: bytes) -> bool:
         """Accepts the peer's re-INVITE; False when there is none any more. SDP is an offer if the re-INVITE held none."""
-        transaction = self._take_offer_received()
-        if transaction is None or transaction.answered:
+        transaction = self.reinvites.answer(sdp)
+        if transaction is None:
             return False
         self._unacknowledged = transaction
-        self._offer_in_answer = not transaction.request.body.strip()
-        user_agent, allow, contact = self._identity()
-        self._respond(transaction, 200, allow, ("Supported", "replaces"), contact, user_agent, _SDP, body=sdp)
         return True
 
     def refuse_offer(self, status: int = 488) -> None:
         """Refuses the peer's re-INVITE; the session goes on as before."""
-        transaction = self._take_offer_received()
-        if transaction is not None:
-            self._respond(transaction, status)
+        self.reinvites.refuse(status)
 
     def send_info(self, content_type: str, body: bytes) -> None:
         """Sends an INFO whose answer does not matter (the reference answers 500 to some it understood)."""
@@ -195,7 +176,8 @@ class InviteSession:
         """Asks the peer to call REFER_TO."""
         return self._send(
             "REFER", ("Event", "refer"), ("Expires", "600"), ("Supported", "replaces, 100rel"),
-            ("Accept", "message/sipfrag;version=2.0"), ("Allow-Events", "refer, presence"), ("Refer-To", refer_to), contact=self._contact(),
+            ("Accept", "message/sipfrag;version=2.0"), ("Allow-Events", "refer, presence"), ("Refer-To", refer_to),
+            contact=self._sender.contact,
         )  # fmt: skip
 
     # -- what the exchange tells -------------------------------------------------------------------------------------
@@ -203,20 +185,18 @@ class InviteSession:
         """Takes a response to a request of this dialog."""
         if transaction is self._invite_sent:
             self._take_invite_response(response)
-        elif transaction is self._offer_sent:
-            self._take_offer_response(response)
+        elif transaction is self.reinvites.sent:
+            self.reinvites.response(response)
         elif transaction.request.method == "INVITE" and 200 <= response.status < 300:
-            self._acknowledge(transaction)
+            self._sender.acknowledge(transaction)
         elif response.status == 408 and transaction.request.method == "BYE":
             _log.debug("the peer did not confirm the end of its call")
 
     def no_response(self, transaction: ClientTransaction) -> None:
         if transaction is self._invite_sent:
             self._end(Ended(EndCause.SILENCE, 408))
-        elif transaction is self._offer_sent:
-            self._offer_sent = None
-            if self.state is not SessionState.ENDED and self.listener is not None:
-                self.listener.offer_refused(self, 408)
+        elif transaction is self.reinvites.sent:
+            self.reinvites.no_response()
 
     def request(self, request: Request, transaction: ServerTransaction | None) -> None:
         """Takes a request of the peer in this dialog; raises RemoteError."""
@@ -225,39 +205,44 @@ class InviteSession:
             self._take_ack(request)
             return
         if number < self.dialog.remote_cseq:
-            self._respond(transaction, 500)
+            self._sender.respond(transaction, 500)
             return
         self.dialog.remote_cseq = number
         if self.state is SessionState.ENDED:
-            self._respond(transaction, 481)
+            self._sender.respond(transaction, 481)
             return
         self._learn(request)
         handler = {
-            "INVITE": self._take_offer, "BYE": self._take_bye, "INFO": self._take_content, "MESSAGE": self._take_content,
+            "INVITE": self.reinvites.take, "BYE": self._take_bye, "INFO": self._take_content, "MESSAGE": self._take_content,
             "REFER": self._take_refer, "NOTIFY": self._take_content, "UPDATE": self._take_update, "OPTIONS": self._take_options,
             "PRACK": self._take_options,
         }.get(method)  # fmt: skip
         if handler is None:
-            self._respond(transaction, 405, ("Allow", ALLOW))
+            self._sender.respond(transaction, 405, ("Allow", ALLOW))
         else:
             handler(request, transaction)
 
     def cancelled(self, transaction: ServerTransaction) -> None:
         """A CANCEL came for TRANSACTION, if it is this session's."""
         if transaction is self._invite_received and not transaction.answered:
-            user_agent, allow, _ = self._identity()
-            self._respond(transaction, 487, user_agent, allow)
+            user_agent, allow, _ = self._sender.identity
+            self._sender.respond(transaction, 487, user_agent, allow)
             self._end(Ended(EndCause.CANCELLED))
-        elif transaction is self._offer_received:
-            self._offer_lapsed(487)
+        elif transaction is self.reinvites.received:
+            self.reinvites.lapse(487)
 
     def unacknowledged(self, transaction: ServerTransaction) -> None:
         """No ACK came for the final response of TRANSACTION."""
         if transaction is self._unacknowledged:
             self._unacknowledged = None
             if self.state is not SessionState.ENDED:
-                self._bye()
+                self._sender.bye()
                 self._end(Ended(EndCause.SILENCE, 408))
+
+    def fail(self, status: int) -> None:
+        """The peer answered a request of this dialog with STATUS, which ends it."""
+        self._sender.bye()
+        self._end(Ended(EndCause.REFUSED, status))
 
     def lost(self) -> None:
         """The transport is gone."""
@@ -283,7 +268,7 @@ class InviteSession:
                 self.dialog.learn(response)
                 self.state = SessionState.CONFIRMED
             if self._invite_sent is not None:
-                self._acknowledge(self._invite_sent)
+                self._sender.acknowledge(self._invite_sent)
             if first and self.listener is not None:
                 self.listener.answered(self, response.body)
 
@@ -294,97 +279,30 @@ class InviteSession:
                 self._cancel()
         elif response.status < 300 and self._invite_sent is not None:
             self.dialog.learn(response)
-            self._acknowledge(self._invite_sent)
-            self._bye()
-
-    def _take_offer_response(self, response: Response) -> None:
-        if response.status < 200:
-            return
-        transaction, self._offer_sent = self._offer_sent, None
-        if transaction is None:
-            return
-        if response.status < 300:
-            self.dialog.learn(response)
-            self._acknowledge(transaction)
-            if self.state is not SessionState.ENDED and self.listener is not None:
-                self.listener.offer_answered(self, response.body)
-        elif self.state is SessionState.ENDED:
-            return
-        elif response.status == 491:
-            # Both sides offered at once: the caller waits longer (RFC 3261 section 14.1).
-            delay = 2.1 + secrets.randbelow(1900) / 1000 if self._invite_sent is not None else secrets.randbelow(2000) / 1000
-            self._retry = asyncio.get_running_loop().call_later(delay, self._offer_again, transaction.request.body)
-        elif response.status in (408, 481):
-            self._bye()
-            self._end(Ended(EndCause.REFUSED, response.status))
-        elif self.listener is not None:
-            self.listener.offer_refused(self, response.status)
-
-    def _offer_again(self, sdp: bytes) -> None:
-        self._retry = None
-        if self._overtaken:
-            # What it describes may be gone since.
-            self._overtaken = False
-            if self.listener is not None:
-                self.listener.offer_refused(self, 491)
-            return
-        try:
-            self.offer(sdp)
-        except (LocalError, ConnectionError) as error:
-            if self.state is not SessionState.ENDED and self.listener is not None:
-                _log.info("a media change could not be repeated: %s", error)
-                self.listener.offer_refused(self, 491)
+            self._sender.acknowledge(self._invite_sent)
+            self._sender.bye()
 
     # -- requests of the peer ----------------------------------------------------------------------------------------
     def _take_ack(self, request: Request) -> None:
         transaction, self._unacknowledged = self._unacknowledged, None
         if transaction is None:
             return
-        self._offer_in_answer = False
+        self.reinvites.acknowledged()
         self.exchange.acknowledged(transaction)
         if self.state is SessionState.ANSWERED:
             self.state = SessionState.CONFIRMED
         if self.state is SessionState.CONFIRMED and self.listener is not None:
             self.listener.established(self, request.body)
 
-    def _take_offer(self, request: Request, transaction: ServerTransaction) -> None:
-        if self.state not in (SessionState.CONFIRMED, SessionState.ANSWERED) or self._offer_received is not None:
-            self._respond(transaction, 500, ("Retry-After", "1"))
-            return
-        if self._offer_sent is not None or self._offer_in_answer:
-            self._respond(transaction, 491)
-            return
-        self.dialog.refresh(request)
-        self._overtaken = self._retry is not None
-        self._offer_received = transaction
-        self._lapse = asyncio.get_running_loop().call_later(OFFER_SECONDS, self._offer_lapsed, 480)
-        if self.listener is not None:
-            self.listener.offered(self, request.body)
-        else:
-            self.refuse_offer()
-
-    def _take_offer_received(self) -> ServerTransaction | None:
-        transaction, self._offer_received = self._offer_received, None
-        if self._lapse is not None:
-            self._lapse.cancel()
-            self._lapse = None
-        return transaction
-
-    def _offer_lapsed(self, status: int) -> None:
-        """Nobody will answer the peer's re-INVITE any more: it is refused with STATUS."""
-        self.refuse_offer(status)
-        if self.listener is not None:
-            self.listener.offer_lapsed(self)
-
     def _take_bye(self, request: Request, transaction: ServerTransaction) -> None:
-        self._respond(transaction, 200)
-        for open_invite in (self._offer_received, self._invite_received):
-            if open_invite is not None and not open_invite.answered:
-                self._respond(open_invite, 487)
+        self._sender.respond(transaction, 200)
+        self.reinvites.refuse(487)
+        if self._invite_received is not None and not self._invite_received.answered:
+            self._sender.respond(self._invite_received, 487)
         self._end(Ended(EndCause.BYE))
 
     def _take_content(self, request: Request, transaction: ServerTransaction) -> None:
-        self._respond(transaction, 200)
+        self._sender.respond(transaction, 200)
         listener, (_, method) = self.listener, request.cseq
         if listener is not None and method == "INFO":
             listener.info(self, request.content_type, request.body)
@@ -396,56 +314,28 @@ class InviteSession:
     def _take_refer(self, request: Request, transaction: ServerTransaction) -> None:
         refer_to = request.headers.get("Refer-To")
         if not refer_to:
-            self._respond(transaction, 400)
+            self._sender.respond(transaction, 400)
             return
-        self._respond(transaction, 202, *self._identity(), ("Supported", "replaces, 100rel"))
+        self._sender.respond(transaction, 202, *self._sender.identity, ("Supported", "replaces, 100rel"))
         if self.listener is not None:
             self.listener.referred(self, refer_to)
 
     def _take_update(self, request: Request, transaction: ServerTransaction) -> None:
         self.dialog.refresh(request)
-        self._respond(transaction, 488 if request.body else 200, *self._identity())
+        self._sender.respond(transaction, 488 if request.body else 200, *self._sender.identity)
 
     def _take_options(self, request: Request, transaction: ServerTransaction) -> None:
-        self._respond(transaction, 200, ("Allow", ALLOW), ("Accept", "application/sdp"), ("Supported", "replaces"))
+        self._sender.respond(transaction, 200, ("Allow", ALLOW), ("Accept", "application/sdp"), REPLACES)
 
     # -- details -----------------------------------------------------------------------------------------------------
     def _learn(self, message: Request | Response) -> None:
         self.peer_user_agent = message.headers.get("User-Agent") or self.peer_user_agent
         self.peer_allows = tokens(message.headers.get("Allow")) or self.peer_allows
 
-    def _features(self) -> tuple[tuple[str, str], ...]:
-        return (("Allow", ALLOW), ("Supported", "replaces"), ("User-Agent", self.exchange.party.user_agent))
-
-    def _contact(self) -> str:
-        return self.exchange.path.contact(self.exchange.party)
-
-    def _identity(self) -> tuple[tuple[str, str], tuple[str, str], tuple[str, str]]:
-        return (("User-Agent", self.exchange.party.user_agent), ("Allow", ALLOW), ("Contact", self._contact()))
-
-    def _respond(
-        self, transaction: ServerTransaction, status: int, *headers: tuple[str, str], body: bytes = b"", tagged: bool = True
-    ) -> None:
-        tag = self.dialog.local_tag if tagged else ""
-        self.exchange.respond(transaction, respond_to(transaction.request, status, tag=tag, headers=headers, body=body))
-
     def _send(self, method: str, *headers: tuple[str, str], contact: str = "", body: bytes = b"") -> bool:
         if self.state is SessionState.ENDED or not self.dialog.remote_tag:
             return False
-        return self._deliver(method, *headers, contact=contact, body=body)
-
-    def _deliver(self, method: str, *headers: tuple[str, str], contact: str = "", body: bytes = b"") -> bool:
-        try:
-            self.exchange.send(self.dialog.request(method, self.exchange.path, *headers, contact=contact, body=body), self)
-        except ConnectionError:
-            return False
-        except LocalError as error:
-            _log.warning("not sent: %s", error)
-            return False
-        return True
-
-    def _acknowledge(self, transaction: ClientTransaction) -> None:
-        self.exchange.send_ack(self.dialog.numbered("ACK", transaction.request.cseq[0], self.exchange.path))
+        return self._sender.request(method, *headers, contact=contact, body=body)
 
     def _cancel(self) -> None:
         self._cancel_wanted = True
@@ -453,19 +343,12 @@ class InviteSession:
         if sent is None or sent.state is State.TRYING or self._cancel_sent:
             return
         self._cancel_sent = True
-        who = ("Contact", self._contact()), ("User-Agent", self.exchange.party.user_agent)
+        who = ("Contact", self._sender.contact), self._sender.user_agent
         self.exchange.send(cancel_request(sent.request, *who), self)
-
-    def _bye(self) -> None:
-        # Should the peer's Contact make it too long, the session ends here all the same.
-        self._deliver("BYE", ("Contact", self._contact()), ("User-Agent", self.exchange.party.user_agent))
 
     def _finish(self) -> None:
         self.state = SessionState.ENDED
-        if self._retry is not None:
-            self._retry.cancel()
-            self._retry = None
-        self._take_offer_received()
+        self.reinvites.stop()
         self.exchange.remove_session(self)
         # Transactions keep the session for another half minute; the call behind it need not wait for them.
         self.listener = None

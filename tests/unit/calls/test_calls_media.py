@@ -211,7 +211,7 @@ async def test_a_peer_that_adds_video_gets_audio_only(talk, settle):
 
 
 async def test_an_empty_answer_leaves_the_request_unanswered_until_it_lapses(talk, settle, monkeypatch):
-    monkeypatch.setattr("jamid.sip.sessions.OFFER_SECONDS", 0.5)
+    monkeypatch.setattr("jamid.sip.reinvites.OFFER_SECONDS", 0.5)
     a, b, call, theirs = talk
     caller = a.calls.find(call)
     leg(a, call).offer(with_video(caller.leg.negotiator.offer(caller.media, None)))
@@ -258,8 +258,8 @@ async def test_a_request_without_description_gets_an_offer_of_the_same_path(talk
         answer, _ = negotiator.answer(parse_sdp(offers[-1]), a.calls.find(call).media, None, keep_closed=False)
         plain(Request(request.headers, answer.replace(*change), method="ACK", uri=request.uri))
 
-    arrive = session._take_offer_response
-    session._take_offer_response = lambda response: (offers.append(response.body), arrive(response))
+    arrive = session.response
+    session.response = lambda transaction, response: (offers.append(response.body), arrive(transaction, response))
     session.exchange.send_ack = acknowledge
     session.offer(b"")
     await settle()
@@ -475,7 +475,7 @@ async def test_a_request_that_was_taken_back_harms_nothing(talk, settle):
     (asked,) = b.of(MediaChangeRequested)
     session = leg(b, theirs)
     assert b.calls.answer_media_change(b.account.id, theirs, asked.media_list)
-    session.cancelled(session._offer_received)
+    session.cancelled(session.reinvites.received)
     await settle()
     assert not callee.sound.connecting
     assert [each.label for each in callee.media] == ["audio_0"]
@@ -570,24 +570,16 @@ async def call_without_offer(lab, settle, change=(b"", b"")):
     plain = exchange.send_ack
 
     def acknowledge(request):
-        answer = next(entry[1] for entry in heard if entry[0] == "offer")
-        plain(Request(request.headers, answer.replace(*change), method="ACK", uri=request.uri))
-
-    take = session._acknowledge
-
-    def answered(transaction):
         offer = parse_sdp(next(message for message in offers if message))
         author = SdpAuthor("1", "10.77.0.2", answering=True, now=0.0)
         negotiator = Negotiator(author, Formats.of_account(a.account.codecs))
         described = IceDescription(ice.ufrag, ice.pwd, {number: ice.candidates(number) for number in (1, 2)})
         answer, _ = negotiator.answer(offer, [MediaAttribute(MediaType.AUDIO, label="audio_0")], described)
-        heard.append(("offer", answer))
-        take(transaction)
+        plain(Request(request.headers, answer.replace(*change), method="ACK", uri=request.uri))
 
     offers = []
-    arrive = session._take_invite_response
-    session._take_invite_response = lambda response: (offers.append(response.body), arrive(response))
-    session._acknowledge = answered
+    arrive = session.response
+    session.response = lambda transaction, response: (offers.append(response.body), arrive(transaction, response))
     exchange.send_ack = acknowledge
     session.call(b"")
     await settle()

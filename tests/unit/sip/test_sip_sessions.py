@@ -175,7 +175,7 @@ async def test_a_refused_media_change_leaves_the_call(pair, call, settle):
 
 async def test_an_offer_that_nobody_answers_is_refused_before_the_peer_gives_up(pair, call, settle, monkeypatch):
     alice, bob = pair
-    monkeypatch.setattr("jamid.sip.sessions.OFFER_SECONDS", 0.05)
+    monkeypatch.setattr("jamid.sip.reinvites.OFFER_SECONDS", 0.05)
     caller, callee = await call()
     caller.offer(b"new offer")
     await asyncio.sleep(0.1)
@@ -241,7 +241,7 @@ async def test_crossing_media_changes_are_repeated_one_after_the_other(pair, cal
         caller.offer(b"again")
     for _ in range(60):
         await asyncio.sleep(0.1)
-        if ("offered", b"from bob") in alice.recorder.told and caller._offer_received is not None:
+        if ("offered", b"from bob") in alice.recorder.told:
             caller.answer_offer(b"answer of alice")
         if ("offer_refused", 491) in alice.recorder.told:
             break
