@@ -327,4 +327,5 @@ class Connection:
         self.closed = True
         if not self._ready.done():
             self._ready.cancel()
+        self.mux.close("the connection was given up")  # a `start` that is cancelled as it stands leaves channels of the peer
         await self._session.close()

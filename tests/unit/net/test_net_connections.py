@@ -8,10 +8,11 @@ from OpenSSL import SSL
 
 from jamid.core.errors import LocalError
 from jamid.core.generations import Generation
-from jamid.net import connection, links
+from jamid.net import connection, links, mux_wire
 from jamid.net.connection import Connection
 from jamid.net.framing import frame
 from jamid.net.links import TcpLink
+from jamid.net.mux_wire import ChannelMessage, ChannelState
 from tests.support.net.world import MemoryDht, Pair, make_account
 
 
@@ -255,6 +256,30 @@ async def test_a_connection_that_breaks_in_its_handshake_is_tried_again(pair: Pa
     channel = await a.connections.open(b.certificate, "sip", timeout=10)
     assert broken
     assert not channel.closed
+
+
+async def test_a_connection_given_up_as_it_stands_ends_the_channels_of_the_peer(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = pair
+    start, authenticate = Connection.start, Connection._authenticate
+    starting: dict[Connection, asyncio.Task[None]] = {}
+
+    async def watched(self: Connection, link: TcpLink) -> None:
+        starting[self] = asyncio.ensure_future(start(self, link))
+        await starting[self]
+
+    def given_up(self: Connection) -> None:
+        authenticate(self)
+        if not self.outgoing:
+            self.mux.feed(mux_wire.encode_channel_message(ChannelMessage("sip", 7, ChannelState.REQUEST)))
+            starting[self].cancel()
+
+    monkeypatch.setattr(Connection, "start", watched)
+    monkeypatch.setattr(Connection, "_authenticate", given_up)
+    opening = asyncio.create_task(a.connections.open(b.certificate, "test", timeout=5))
+    served = await b.handler.opened_channels.get()
+    await asyncio.wait_for(served.wait_closed(), 2)
+    assert not b.connections.connected_devices()
+    opening.cancel()
 
 
 @pytest.mark.parametrize("which", ["asking", "asked"])
