@@ -189,7 +189,8 @@ class Soak:
         """Starts the process NAME, or starts it anew."""
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", __spec__.name, "--serve", name, str(theirs.fileno())]
-        self._children[name] = await asyncio.to_thread(subprocess.Popen, command, pass_fds=[theirs.fileno()])
+        # In the group of a shell that ends, the kernel would send SIGCONT to a process that `_hung` has stopped.
+        self._children[name] = await asyncio.to_thread(subprocess.Popen, command, pass_fds=[theirs.fileno()], start_new_session=True)
         theirs.close()
         await self._dht.attach(name, ours)
 
@@ -285,12 +286,15 @@ class Soak:
         """A process that does not run any more is noticed after a beacon."""
         async with self._channel("b") as channel:
             await self._echo(channel, 10)  # by then it is known to answer beacons
-            os.kill(self._children["b"].pid, signal.SIGSTOP)
+            process, pongs = self._children["b"].pid, channel.connection.mux.pongs
+            os.kill(process, signal.SIGSTOP)
             try:
                 self._connections.connectivity_changed()
                 await asyncio.wait_for(channel.wait_closed(), 20)
+            except TimeoutError:
+                raise TimeoutError(f"a hung process was not noticed: {self._seen(channel, process, pongs)}") from None
             finally:
-                os.kill(self._children["b"].pid, signal.SIGCONT)
+                os.kill(process, signal.SIGCONT)
 
     async def _killed(self) -> None:
         async with self._channel("c") as channel:
@@ -305,6 +309,22 @@ class Soak:
 
     async def _open(self, name: str, channel: str, *, new_socket: bool = False, timeout: float = 40) -> Channel:
         return await self._connections.open(load_identity(name).certificate, channel, new_socket=new_socket, timeout=timeout)
+
+    def _seen(self, channel: Channel, process: int, pongs: int) -> dict[str, object]:
+        """What there is of a channel whose end was expected; PONGS had come before."""
+        connection = channel.connection
+        return {
+            "process": Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0],
+            "pongs since": connection.mux.pongs - pongs,
+            "pongs at the last beacon": connection._pongs - pongs,
+            "beacon runs": connection._beacon is not None,
+            "beacon follows": connection._ask_again,
+            "peer's version": connection.mux.peer_version,
+            "connection closed": connection.closed,
+            "channel known": connection.mux.channels.get(channel.number) is channel,
+            "connection": connection.identifier,
+            "connections": self._connections.connection_list(),
+        }
 
     @contextlib.asynccontextmanager
     async def _channel(self, name: str, kind: str = "do:echo", *, new_socket: bool = False) -> AsyncIterator[Channel]:
