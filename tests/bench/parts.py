@@ -30,7 +30,7 @@ class Row:
 
 _NUMBER = r"([\d.]+)"
 _ONE_CALL = rf"(?m)^ 1 calls: a {_NUMBER}"
-_CALLS = ("calls ours", "calls real --calls 1")
+_KINDS = {"calls": ("calls ours", "calls real --calls 1"), "calls_sound": ("calls_sound ours", "calls_sound real")}
 ROWS = (
     Row("bus", "a page of 1,000 messages, encoded", "ms", rf"dbus_fast: 1000 messages encoded in {_NUMBER} ms", aim=6),
     Row("bus", "20,000 signals in one turn, until a listener has all", "s", rf"quick listener after {_NUMBER} s"),
@@ -56,6 +56,8 @@ ROWS = (
     Row("calls", "processor of a call without devices (13.7.0: with)", "%", _ONE_CALL, _ONE_CALL, 2.5),
     Row("calls devices --calls 1", "processor of a call with devices", "%", _ONE_CALL, aim=4),
     Row("calls", "processor of 20 calls", "%", rf"(?m)^20 calls: a {_NUMBER}"),
+    Row("calls_sound", "a tone at 5 % loss: its share of what is heard", "%", rf"loss: {_NUMBER} %", rf"loss: {_NUMBER} %", 95, True),
+    Row("calls_sound", "longest gap in sound beside a file of 200 MiB", "ms", rf"MiB: .* gap {_NUMBER}", rf"MiB: .* gap {_NUMBER}", 60),
     Row("media", "mouth to ear without devices", "ms", rf"mouth to ear without devices: {_NUMBER}", aim=100),
     Row("media", "longest gap in sound beside a busy loop", "ms", rf"80 % of the time: {_NUMBER} ms", aim=60),
 )  # fmt: skip
@@ -86,7 +88,7 @@ class Parts:
 
     def _benches(self, row: Row, with_real: bool) -> tuple[str, str]:
         """What prints our figure and the real one's."""
-        ours, real = _CALLS if row.bench == "calls" else (row.bench, row.bench)
+        ours, real = _KINDS.get(row.bench, (row.bench, row.bench))
         return ours, real if with_real and row.real else ""
 
     def _find(self, bench: str, pattern: str) -> float | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jamid.media.frames import Frame
 from tests.interop.lab import Lab
 
 RATE = 48000
@@ -25,6 +26,16 @@ class Host:
             "parec", "--raw", "--device=speaker.monitor", "--format=s16le", f"--rate={RATE}", "--channels=2", "--latency-msec=20",
             str(self._file),
         ])  # fmt: skip
+
+    @property
+    def position(self) -> int:
+        """Where what is heard from now on begins, for `since`."""
+        return self._file.stat().st_size // 4 * 4 if self._file.exists() else 0
+
+    def since(self, position: int) -> Frame:
+        """What was heard since POSITION."""
+        data = self._file.read_bytes()[position:]
+        return np.frombuffer(data[: len(data) // 4 * 4], np.int16).reshape(-1, 2)
 
     def loudness(self, frequency: int, seconds: float) -> float:
         """Root mean square of FREQUENCY alone (20 Hz around it) in what was heard in the last SECONDS."""
