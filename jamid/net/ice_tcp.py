@@ -110,6 +110,11 @@ class IceTcpSession:
         """Whether a relay of ours is among the candidates."""
         return bool(self._relays)
 
+    @property
+    def has_links(self) -> bool:
+        """Whether any TCP connection of the session stands."""
+        return bool(self._links)
+
     def hand_over(self, receiver: LinkReceiver) -> None:
         """From now on RECEIVER gets the TLS bytes of the selected link, those that are already here first."""
         link = self._selected.result()

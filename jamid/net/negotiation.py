@@ -17,7 +17,7 @@ from jamid.crypto.certificates import Certificate, verify_chain
 from jamid.crypto.keys import PublicKey
 from jamid.dht.values import Value
 from jamid.net import candidates, generations
-from jamid.net.candidates import Blob
+from jamid.net.candidates import Blob, Kind
 from jamid.net.connection import Connection
 from jamid.net.generations import OfferKey
 from jamid.net.ice_tcp import IceTcpSession
@@ -33,6 +33,9 @@ ANSWER_SECONDS: Final = 30.0
 CHECK_SECONDS: Final = 30.0
 FIRST_CHECK_SECONDS: Final = 12.0
 """of a first try, when a second one can do better: the peer's side has failed by then"""
+LATE_RELAY_SECONDS: Final = 2.0
+"""of a first try, until one TCP connection stands, with a peer without relay: 13.7.0 does not repeat the check that our relay refused
+when we did not know its address yet"""
 _REPEATS: Final = (4.0, 8.0)
 """When an unanswered offer is put again: the peer drops what it has seen, and a lost or early one gets another chance."""
 _CERTIFICATE_SECONDS: Final = 10.0
@@ -98,6 +101,10 @@ class Requester:
                     hosts = [candidate.host for candidate in remote.candidates]
                     connections.hints.learn(device_id, generation=generation, hosts=hosts)
                     await session.start(remote)
+                    if may_repeat and session.uses_relay and not any(one.kind is Kind.RELAY for one in remote.candidates):
+                        await asyncio.wait((link_task,), timeout=LATE_RELAY_SECONDS)
+                        if not session.has_links:
+                            check_seconds = 0.0
                 elif not link_task.done():
                     raise LocalError(f"device {device_id} did not answer within {ANSWER_SECONDS:.0f} s")
                 # Without answer but with a link: the peer proved by its checks that it has our offer, and TLS proves who it is.

@@ -11,8 +11,10 @@ from jamid.core.identifiers import InfoHash
 from jamid.dht.values import Value
 from jamid.net import attempts, backoff, negotiation
 from jamid.net.backoff import FIRST_PAUSE, LONGEST_PAUSE, Backoff
+from jamid.net.candidates import Blob, Candidate
 from jamid.net.connection import Connection
 from jamid.net.ice_tcp import IceTcpSession
+from jamid.net.links import TcpLink
 from jamid.net.requests import parse_request
 from tests.support.net.world import MemoryDht, Pair
 
@@ -169,3 +171,45 @@ async def test_a_certificate_that_nobody_has_is_not_sought_all_the_time(pair: Pa
         await a.connections.open(b.certificate.long_id, "sip", timeout=1)
     with pytest.raises(ConnectionError, match=r"certificate of device .* tried again in 1 s"):
         await a.connections.open(b.certificate.long_id, "sip", timeout=0.1)
+
+
+async def test_a_peer_without_relay_is_asked_again_as_soon_as_only_our_relay_is_left(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """13.7.0 behind walls: it knocks at our relay once, before the relay was told of it, and has none of its own."""
+    a, b = pair
+    gather, connect = IceTcpSession.gather, IceTcpSession._connect
+    sessions: list[IceTcpSession] = []
+
+    async def counted(self: IceTcpSession) -> Blob:
+        if not self._agent.controlling:
+            sessions.append(self)
+        return await gather(self)
+
+    async def walled(self: IceTcpSession, target: Candidate) -> None:
+        if len(sessions) > 1:
+            await connect(self, target)
+
+    monkeypatch.setattr(negotiation, "LATE_RELAY_SECONDS", 0.2)
+    monkeypatch.setattr(IceTcpSession, "uses_relay", True)
+    monkeypatch.setattr(IceTcpSession, "gather", counted)
+    monkeypatch.setattr(IceTcpSession, "_connect", walled)
+    await asyncio.wait_for(a.connections.open(b.certificate, "sip"), 3)
+    assert len(sessions) == 2
+
+
+async def test_a_path_that_is_being_found_is_waited_for(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = pair
+    established = IceTcpSession.established
+    sessions: list[IceTcpSession] = []
+
+    async def slowly(self: IceTcpSession, timeout: float) -> TcpLink:
+        link = await established(self, timeout)
+        if not self._agent.controlling:
+            sessions.append(self)
+            await asyncio.sleep(0.2)
+        return link
+
+    monkeypatch.setattr(negotiation, "LATE_RELAY_SECONDS", 0.05)
+    monkeypatch.setattr(IceTcpSession, "uses_relay", True)
+    monkeypatch.setattr(IceTcpSession, "established", slowly)
+    await asyncio.wait_for(a.connections.open(b.certificate, "sip"), 3)
+    assert len(sessions) == 1
