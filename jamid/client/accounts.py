@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from jamid.client.connection import CallFailedError, Connection
+from jamid.client.connection import Connection
 from jamid.client.events import AccountStatusChanged, EventStream, RegistrationChanged
-from jamid.client.model import absolute, flag, text_flag
+from jamid.client.model import absolute, flag, is_there, text_flag
 from jamid.core.errors import LocalError, NotFoundError
 
 _INTERFACE = "ConfigurationManager"
@@ -96,7 +96,10 @@ class Accounts:
         """Waits until the account is registered (and ANNOUNCED, so that others can find it); raises TimeoutError, LocalError."""
 
         async def done() -> bool:
-            account = await self.get(account_id)
+            try:
+                account = await self.get(account_id)
+            except NotFoundError as error:
+                raise LocalError(f"the daemon gave the account {account_id} up: is its archive one, and the password right?") from error
             if account.state in _FAILED:
                 raise LocalError(f"account {account_id} is in state {account.state}")
             return account.announced or (not announced and account.state == "REGISTERED")
@@ -123,11 +126,11 @@ class Accounts:
     async def export(self, account_id: str, path: Path, password: str = "") -> None:
         """Writes the account's archive, from which another device can take it; raises LocalError."""
         target = absolute(path)
-        try:
+        if await self._connection.declares(_INTERFACE, "exportToFile", "ssss"):
             done = await self._connection.call(_INTERFACE, "exportToFile", "ssss", account_id, target, "password", password)
-        except CallFailedError:
+        else:
             done = await self._connection.call(_INTERFACE, "exportToFile", "sss", account_id, target, password)
-        if not done:
+        if not (done and is_there(target)):  # 13.7 does not say that it could not write
             raise LocalError(f"{account_id} was not exported to {target}: a wrong password, or the place cannot be written")
 
     async def devices(self, account_id: str) -> dict[str, str]:

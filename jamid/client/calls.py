@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from jamid.client.connection import Connection
+from jamid.client.events import EventStream, FileOpened
 from jamid.client.model import absolute, bare_id, flag, moment, number
 from jamid.core.errors import LocalError, NotFoundError
 
 _INTERFACE = "CallManager"
+_PLAYERS = "VideoManager"
+_OPENING_SECONDS = 10.0
 
 ENDED = ("OVER", "FAILURE", "HUNGUP", "BUSY")
 
@@ -34,8 +38,12 @@ def audio(source: Path | None = None, muted: bool = False) -> dict[str, str]:
     """The media of an audio call; SOURCE is a sound file that is heard at the other end instead of the microphone."""
     return {
         "MEDIA_TYPE": "MEDIA_TYPE_AUDIO", "ENABLED": "true", "MUTED": "true" if muted else "false",
-        "SOURCE": f"file://{absolute(source)}" if source else "", "LABEL": "audio_0",
+        "SOURCE": _address(source) if source else "", "LABEL": "audio_0",
     }  # fmt: skip
+
+
+def _address(source: Path) -> str:
+    return f"file://{absolute(source)}"
 
 
 class Calls:
@@ -69,6 +77,22 @@ class Calls:
 
     async def mute(self, account: str, call: str, on: bool) -> bool:
         return bool(await self._connection.call(_INTERFACE, "muteLocalMedia", "sssb", account, call, "MEDIA_TYPE_AUDIO", on))
+
+    async def start_playing(self, source: Path) -> bool:
+        """Lets SOURCE, which `audio` made a call's sound, be heard: 17 sends what a media player plays; False where it cannot be."""
+        if not await self._connection.declares(_PLAYERS, "createMediaPlayer"):
+            return False
+        async with EventStream[FileOpened](self._connection, [FileOpened]) as events:
+            player = await self._connection.call(_PLAYERS, "createMediaPlayer", "s", _address(source))
+            # It begins paused, and stays so when it is told to go on before it has opened the file.
+            with contextlib.suppress(TimeoutError):
+                await events.wait(lambda event: event.path == absolute(source), _OPENING_SECONDS)
+        await self._connection.call(_PLAYERS, "pausePlayer", "sb", player, False)
+        return True
+
+    async def stop_playing(self, source: Path) -> None:
+        if await self._connection.declares(_PLAYERS, "closeMediaPlayer"):
+            await self._connection.call(_PLAYERS, "closeMediaPlayer", "s", _address(source))
 
     async def toggle_recording(self, account: str, call: str) -> bool:
         """Starts or ends recording; whether it records now. The file comes as `RecordingFileChanged`."""

@@ -116,6 +116,25 @@ class MessageReceived(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class MessageEdited(Event):
+    """A message has another text, "" when it was deleted; a daemon of 13 tells it as `MessageReceived` of the edit."""
+
+    account: str
+    conversation: str
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class ReactionAdded(Event):
+    """Somebody reacted; a daemon of 13 tells it as `MessageReceived` of the reaction."""
+
+    account: str
+    conversation: str
+    message: Message
+    """the reaction; `reacts_to` says to what"""
+
+
+@dataclass(frozen=True, slots=True)
 class MessageStatusChanged(Event):
     account: str
     conversation: str
@@ -184,6 +203,13 @@ class RecordingFileChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class FileOpened(Event):
+    """A media player knows what is in its file (17 only)."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class PresenceChanged(Event):
     account: str
     uri: str
@@ -192,7 +218,7 @@ class PresenceChanged(Event):
 
 
 _MESSAGE = "(sssa{ss}aa{ss}aa{ss}a{si})"
-_CONFIGURATION, _CALL, _PRESENCE = "ConfigurationManager", "CallManager", "PresenceManager"
+_CONFIGURATION, _CALL, _PRESENCE, _VIDEO = "ConfigurationManager", "CallManager", "PresenceManager", "VideoManager"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +228,8 @@ class _Form:
     interface: str
     member: str
     signature: str
-    make: Callable[..., Event]
+    make: Callable[..., Event | None]
+    """None for what is no such event"""
 
 
 def _maps(messages: Sequence[Mapping[str, str]]) -> list[Message]:
@@ -231,6 +258,11 @@ _FORMS: Mapping[type[Event], tuple[_Form, ...]] = {
         _Form(_CONFIGURATION, "swarmMessageReceived", f"ss{_MESSAGE}", lambda a, c, m: MessageReceived(a, c, Message.from_structure(m))),
         _Form(_CONFIGURATION, "messageReceived", "ssa{ss}", lambda a, c, m: MessageReceived(a, c, Message.from_map(m))),
     ),
+    MessageEdited: (
+        _Form(_CONFIGURATION, "swarmMessageUpdated", f"ss{_MESSAGE}",  # also sent for messages that got another place in the history
+              lambda a, c, m: MessageEdited(a, c, Message.from_structure(m)) if m[5] else None),
+    ),
+    ReactionAdded: (_Form(_CONFIGURATION, "reactionAdded", "sssa{ss}", lambda a, c, _, m: ReactionAdded(a, c, Message.from_map(m))),),
     MessageStatusChanged: (_Form(_CONFIGURATION, "accountMessageStatusChanged", "ssssi", MessageStatusChanged),),
     MessagesLoaded: (
         _Form(_CONFIGURATION, "swarmLoaded", f"ussa{_MESSAGE}",
@@ -246,6 +278,7 @@ _FORMS: Mapping[type[Event], tuple[_Form, ...]] = {
     CallStateChanged: (_Form(_CALL, "callStateChanged", "sssi", CallStateChanged),),
     MediaNegotiated: (_Form(_CALL, "mediaNegotiationStatus", "ssaa{ss}", MediaNegotiated),),
     RecordingFileChanged: (_Form(_CALL, "recordPlaybackFilepath", "ss", RecordingFileChanged),),
+    FileOpened: (_Form(_VIDEO, "fileOpened", "sa{ss}", lambda path, _: FileOpened(path)),),
     PresenceChanged: (
         _Form(_PRESENCE, "newBuddyNotification", "ssis", lambda a, uri, status, note: PresenceChanged(a, bare_id(uri), status > 0, note)),
         _Form(_PRESENCE, "newBuddyNotification", "ssbs", lambda a, uri, online, note: PresenceChanged(a, bare_id(uri), online, note)),
@@ -261,7 +294,7 @@ class EventStream(Generic[E]):
     def __init__(self, connection: Connection, kinds: Sequence[type[E]]) -> None:
         self._connection = connection
         self._kinds: Sequence[type[Event]] = kinds or tuple(_FORMS)
-        self._wanted: dict[tuple[str, str, str], Callable[..., Event]] = {}
+        self._wanted: dict[tuple[str, str, str], Callable[..., Event | None]] = {}
         self._queue: asyncio.Queue[E] = asyncio.Queue(QUEUE_EVENTS)
         self._overflown = False
         self._end: Callable[[], None] = lambda: None
@@ -308,8 +341,11 @@ class EventStream(Generic[E]):
         make = self._wanted.get((interface, member, signature))
         if make is None:
             return
+        event = make(*arguments)
+        if event is None:
+            return
         try:
-            self._queue.put_nowait(cast(E, make(*arguments)))
+            self._queue.put_nowait(cast(E, event))
         except asyncio.QueueFull:
             self._overflown = True
             self.close()

@@ -33,6 +33,10 @@ class Message:
     """everything the daemon said of it"""
     status: Mapping[str, int] = field(default_factory=dict)
     """per member: 1 sending, 2 sent, 3 displayed (17 only)"""
+    reactions: Sequence[Mapping[str, str]] = ()
+    """17 only: where 13.7 has them as messages of their own"""
+    editions: Sequence[Mapping[str, str]] = ()
+    """what it said before, newest first (17 only: where 13.7 has edits as messages of their own)"""
 
     @classmethod
     def from_map(cls, content: Mapping[str, str], **known: Any) -> Self:
@@ -45,8 +49,11 @@ class Message:
     @classmethod
     def from_structure(cls, structure: Sequence[Any]) -> Self:
         """From the structure `(sssa{ss}aa{ss}aa{ss}a{si})` of 17."""
-        identifier, kind, parent, content, _, _, status, *_ = structure
-        return cls.from_map({**content, "id": identifier, "type": kind, "linearizedParent": parent}, status=dict(status))
+        identifier, kind, parent, content, reactions, editions, status, *_ = structure
+        return cls.from_map(
+            {**content, "id": identifier, "type": kind, "linearizedParent": parent},
+            status=dict(status), reactions=list(reactions), editions=list(editions),
+        )  # fmt: skip
 
     @property
     def reply_to(self) -> str:
@@ -70,12 +77,16 @@ class Message:
 
     def summary(self) -> str:
         """One line for people."""
+        words = [self._content(), "[edited]" if self.editions and self.body else "", *(one.get("body", "") for one in self.reactions)]
+        return " ".join(filter(None, words))
+
+    def _content(self) -> str:
         if target := self.fields.get("react-to"):
             return f"[reaction to {target[:8]}] {self.body}"
         if target := self.fields.get("edit"):
             return f"[{'edit' if self.body else 'deletion'} of {target[:8]}] {self.body}".rstrip()
         if self.type == TEXT:
-            return self.body
+            return self.body or "[deleted]"
         if self.type == FILE:
             return f"[file {self.fields.get('displayName', '?')}, {self.fields.get('totalSize', '?')} bytes]"
         if self.type == CALL:

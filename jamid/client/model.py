@@ -38,5 +38,9 @@ def absolute(path: Path) -> str:
     return os.path.abspath(path)
 
 
+def is_there(path: str) -> bool:
+    return os.path.exists(path)
+
+
 def text_flag(value: bool) -> str:
     return "true" if value else "false"

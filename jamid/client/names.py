@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jamid.client.connection import CallFailedError, Connection
+from jamid.client.connection import Connection
 from jamid.client.events import EventStream, NameFound, NameRegistered
 from jamid.core.errors import LocalError, NotFoundError
 
 _INTERFACE = "ConfigurationManager"
 _FOUND = 0
 _REASONS = {1: "that is no valid name", 2: "there is none", 3: "the name server does not answer"}
+_REFUSED = "that is no valid name, or the password is wrong"  # 13.7 means the password by 1 and the name by 2, 17 the other way round
 _REFUSALS = {
-    1: "that is no valid name", 2: "the password is wrong", 3: "it is taken", 4: "the name server does not answer",
+    1: _REFUSED, 2: _REFUSED, 3: "it is taken", 4: "the name server did not take it",
     5: "the request is incomplete", 6: "the signature is wrong", 7: "the server does not support it",
 }  # fmt: skip
 
@@ -36,9 +37,9 @@ class Names:
     async def register(self, account: str, name: str, password: str = "", seconds: float = 120) -> None:
         """Registers NAME for the account; raises LocalError with the reason."""
         async with EventStream[NameRegistered](self._connection, [NameRegistered]) as events:
-            try:
+            if await self._connection.declares(_INTERFACE, "registerName", "ssss"):
                 started = await self._connection.call(_INTERFACE, "registerName", "ssss", account, name, "password", password)
-            except CallFailedError:
+            else:
                 started = await self._connection.call(_INTERFACE, "registerName", "sss", account, password, name)
             if not started:
                 raise LocalError(f"{name!r} cannot be registered for {account}")

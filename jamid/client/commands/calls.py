@@ -85,10 +85,10 @@ async def _stay(context: Context, account: str, call: str, events: CallEvents, c
             try:
                 event = await events.wait(lambda one: one.call == call, left if answered or current else context.arguments.timeout)
             except TimeoutError:
+                await context.jami.calls.hang_up(account, call)
                 if not answered:
                     raise
                 hang_up_at = None
-                await context.jami.calls.hang_up(account, call)
                 continue
             if isinstance(event, RecordingFileChanged):
                 if Path(event.path).is_absolute() and event.path.count(".") and Path(event.path).stem:
@@ -99,6 +99,8 @@ async def _stay(context: Context, account: str, call: str, events: CallEvents, c
                 answered = time.monotonic()
                 if context.arguments.seconds:
                     hang_up_at = answered + context.arguments.seconds
+                if context.arguments.play and not await context.jami.calls.start_playing(context.arguments.play):
+                    context.output.note("this daemon sends its microphone all the same: 13.7 plays files to its own user only")
                 if context.arguments.record:
                     await context.jami.calls.set_recording_directory(context.arguments.record)
                     await context.jami.calls.toggle_recording(account, call)
@@ -113,6 +115,9 @@ async def _stay(context: Context, account: str, call: str, events: CallEvents, c
     except asyncio.CancelledError:
         await context.jami.calls.hang_up(account, call)
         raise
+    finally:
+        if answered and context.arguments.play:
+            await context.jami.calls.stop_playing(context.arguments.play)
 
 
 def _newest_in(directory: Path | None, since: float) -> Path | None:

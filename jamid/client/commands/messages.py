@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from jamid.client.commands.output import clock
 from jamid.client.commands.topics import topic
-from jamid.client.events import FileProgressed, MessageReceived
+from jamid.client.events import EventStream, FileProgressed, MessageEdited, MessageReceived, ReactionAdded
 from jamid.client.files import Transfer
 from jamid.client.messages import FILE, TEXT, Message
 from jamid.core.errors import LocalError, NotFoundError
 
 if TYPE_CHECKING:
     from jamid.client.commands.main import Context
+
+Told = MessageReceived | MessageEdited | ReactionAdded
 
 _CONVERSATION = {"metavar": "CONVERSATION"}
 
@@ -72,7 +74,8 @@ async def follow(context: Context) -> None:
     account = await context.account()
     wanted = await context.jami.conversation(account, context.arguments.conversation) if context.arguments.conversation else ""
     own = (await context.jami.accounts.get(account)).uri
-    async with context.jami.events(MessageReceived) as events:
+    kinds: list[type[Told]] = [MessageReceived] if context.arguments.text else [MessageReceived, MessageEdited, ReactionAdded]
+    async with EventStream[Told](context.jami.connection, kinds) as events:
         async for event in events:
             if event.account != account or wanted not in ("", event.conversation):
                 continue
@@ -100,7 +103,9 @@ async def export(context: Context) -> None:
     count = 0
     try:
         async for message in context.jami.conversations.history(account, conversation):
-            target.write(json.dumps(dict(message.fields), ensure_ascii=False) + "\n")
+            changes = {"reactions": message.reactions, "editions": message.editions}
+            content = {**message.fields, **{key: value for key, value in changes.items() if value}}
+            target.write(json.dumps(content, ensure_ascii=False) + "\n")
             count += 1
             if count % 200 == 0:
                 context.output.progress(f"{count} messages")
