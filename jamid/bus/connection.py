@@ -1,9 +1,10 @@
 """Our connection to the bus: authentication, a reader that hands messages on, and a writer that loses nothing.
 
-Everything sent in one turn of the loop leaves in one write. When the bus reads slowly, more than `BUS_OUTGOING_HIGH` bytes stop the
-reading of further calls until it has caught up, so replies cannot grow without bounds; signals still queue behind. A bus that leaves
-more than `BUS_OUTGOING_BYTES` unread is as good as gone: the connection is closed, which ends the daemon (all state is on disk, the
-service manager starts it again). A slow *listener* costs us nothing: the bus daemon holds what it has not read, under its own limits.
+Everything sent in one turn of the loop leaves in one write, or in a few when it is much. When the bus reads slowly, more than
+`BUS_OUTGOING_HIGH` bytes stop the reading of further calls until it has caught up, so replies cannot grow without bounds; signals still
+queue behind, pages of messages as what they are made of. A bus that leaves more than `BUS_OUTGOING_BYTES` unread is as good as gone: the
+connection is closed, which ends the daemon (all state is on disk, the service manager starts it again). A slow *listener* costs us
+nothing: the bus daemon holds what it has not read, under its own limits.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import logging
 import os
 import socket
 from collections import deque
-from collections.abc import Callable
-from typing import Any, Self, cast
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any, Protocol, Self, cast
 from urllib.parse import unquote
 
 from jamid.bus import library, wire
@@ -57,6 +59,16 @@ def address_of(bus: str) -> str:
     raise LocalError("no session bus: DBUS_SESSION_BUS_ADDRESS is not set; start one with dbus-run-session or name one with --bus")
 
 
+class Pieces(Protocol):
+    """A body that is made as it leaves."""
+
+    def __len__(self) -> int:
+        """All its bytes."""
+        ...
+
+    def __iter__(self) -> Iterator[bytes]: ...
+
+
 class Connection(asyncio.Protocol):
     """One connection to a bus."""
 
@@ -74,7 +86,8 @@ class Connection(asyncio.Protocol):
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._calls: deque[Message] = deque()
         self._pump_scheduled = False
-        self._outgoing: list[bytes] = []
+        self._outgoing: deque[Iterator[bytes]] = deque()
+        """the pieces of each message"""
         self._outgoing_bytes = 0
         self._flush_scheduled = False
         self._congested = False
@@ -122,12 +135,16 @@ class Connection(asyncio.Protocol):
             raise BusError(reply.error_name, str(reply.body[0]) if reply.body else reply.error_name)
         return reply.body
 
-    def send(self, head: wire.Header, body: bytes = b"") -> int:
-        """Queues a message behind all earlier ones and returns its serial; it leaves in this turn of the loop."""
+    def send(self, head: wire.Header, body: bytes | Pieces = b"") -> int:
+        """Queues a message behind all earlier ones and returns its serial; it leaves in this turn of the loop if the bus reads."""
         self._serial = self._serial % 0xFFFFFFFF + 1
-        data = head.message(self._serial, body)
-        self._outgoing.append(data)
-        self._outgoing_bytes += len(data)
+        unread = self._outgoing_bytes + (self._transport.get_write_buffer_size() if self._transport is not None else 0)
+        if unread > limits.BUS_OUTGOING_BYTES:
+            self._fail(f"the bus has left {unread} bytes unread; it is taken for gone")
+            return self._serial
+        start = head.start(self._serial, len(body))
+        self._outgoing.append(iter((start + body,)) if isinstance(body, bytes) else chain((start,), body))
+        self._outgoing_bytes += len(start) + len(body)
         if not self._flush_scheduled:
             self._flush_scheduled = True
             self._loop.call_soon(self.flush)
@@ -135,24 +152,30 @@ class Connection(asyncio.Protocol):
             self.flush()
         return self._serial
 
-    def flush(self) -> None:
-        """Gives what is queued to the socket."""
+    def flush(self, *, everything: bool = False) -> None:
+        """Gives what is queued to the socket until that has enough for now, or EVERYTHING."""
         self._flush_scheduled = False
-        if not self._outgoing or self._transport is None:
-            return
-        data = b"".join(self._outgoing)
-        self._outgoing.clear()
-        self._outgoing_bytes = 0
-        unread = self._transport.get_write_buffer_size()
-        if unread > limits.BUS_OUTGOING_BYTES:
-            self._fail(f"the bus has left {unread} bytes unread; it is taken for gone")
-            return
-        self._transport.write(data)
+        while self._outgoing and self._transport is not None and (everything or not self._congested):
+            self._transport.write(self._take())
+
+    def _take(self) -> bytes:
+        """What leaves in one write."""
+        pieces: list[bytes] = []
+        size = 0
+        while self._outgoing and size < limits.BUS_OUTGOING_HIGH:
+            piece = next(self._outgoing[0], None)
+            if piece is None:
+                self._outgoing.popleft()
+            else:
+                pieces.append(piece)
+                size += len(piece)
+        self._outgoing_bytes -= size
+        return b"".join(pieces)
 
     async def close(self) -> None:
         """Sends what is queued (for up to a second) and disconnects."""
         self._closing = True
-        self.flush()
+        self.flush(everything=True)
         if self._transport is not None:
             self._transport.close()
             try:
@@ -194,6 +217,9 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._congested = False
+        self.flush()
+        if self._congested:
+            return
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
         if self._calls and not self._pump_scheduled:
@@ -228,6 +254,8 @@ class Connection(asyncio.Protocol):
 
     def _fail(self, reason: str) -> None:
         _log.critical("closing the connection to the bus: %s", reason)
+        self._outgoing.clear()
+        self._outgoing_bytes = 0
         if self._transport is not None:
             self._transport.abort()
 

@@ -24,7 +24,8 @@ class Form:
 
     member: str
     signature: str
-    arguments: Callable[[Any], list[Any]]
+    arguments: Callable[[Any], list[Any]] = lambda event: event.values()
+    """of `swarmLoaded` see `pages`"""
 
 
 def member_name(event_type: type[signals.Signal]) -> str:
@@ -49,7 +50,8 @@ def _found_name(event: signals.RegisteredNameFound) -> list[Any]:
     return [event.account_id, event.status, address, name]
 
 
-def _message(message: signals.SwarmMessage) -> list[Any]:
+def message(message: signals.SwarmMessage) -> list[Any]:
+    """The members of a structure of the type `MESSAGE`."""
     return [
         message.id,
         message.type,
@@ -62,19 +64,11 @@ def _message(message: signals.SwarmMessage) -> list[Any]:
 
 
 def _one_message(event: signals.SwarmMessageReceived | signals.SwarmMessageUpdated) -> list[Any]:
-    return [event.account_id, event.conversation_id, _message(event.message)]
+    return [event.account_id, event.conversation_id, message(event.message)]
 
 
 def _one_message_with_plugin_data(event: signals.SwarmMessageReceived | signals.SwarmMessageUpdated) -> list[Any]:
-    return [event.account_id, event.conversation_id, [*_message(event.message), {}]]
-
-
-def _messages(event: signals.SwarmLoaded) -> list[Any]:
-    return [event.id, event.account_id, event.conversation_id, [_message(message) for message in event.messages]]
-
-
-def _messages_with_plugin_data(event: signals.SwarmLoaded) -> list[Any]:
-    return [event.id, event.account_id, event.conversation_id, [[*_message(message), {}] for message in event.messages]]
+    return [event.account_id, event.conversation_id, [*message(event.message), {}]]
 
 
 def _call(event: signals.IncomingCallWithMedia) -> list[Any]:
@@ -103,8 +97,8 @@ _SPECIAL: dict[type[signals.Signal], tuple[Form, ...]] = {
         Form("newBuddyNotification", "ssbs", lambda event: [event.account_id, event.uri, event.status > 0, event.line_status]),
     ),
     signals.SwarmLoaded: (
-        Form("swarmLoaded", f"ussa{MESSAGE}", _messages),
-        Form("swarmLoaded", f"ussa{MESSAGE_WITH_PLUGIN_DATA}", _messages_with_plugin_data),
+        Form("swarmLoaded", f"ussa{MESSAGE}"),
+        Form("swarmLoaded", f"ussa{MESSAGE_WITH_PLUGIN_DATA}"),
     ),
     signals.SwarmMessageReceived: (
         Form("swarmMessageReceived", f"ss{MESSAGE}", _one_message),

@@ -13,11 +13,12 @@ from typing import Any
 
 from jamid.bus import generations, wire
 from jamid.bus.contract import InterfaceContract, Member
+from jamid.bus.pages import Page, PageBody
 from jamid.bus.signature import Adapter, adapter, split
 from jamid.core import limits
 from jamid.core.errors import JamidError, LocalError
 from jamid.core.events import Events
-from jamid.core.signals import Signal
+from jamid.core.signals import Signal, SwarmLoaded
 
 _log = logging.getLogger(__name__)
 
@@ -103,12 +104,18 @@ class Publisher:
             self._release_timer = None
 
     def _send(self, event: Signal) -> None:
-        connection = self._connection
-        if connection is None:
+        connection, routes = self._connection, self._routes.get(type(event), ())
+        if connection is None or not routes:
             return
-        for route in self._routes.get(type(event), ()):
+        page: Page | None = None
+        for route in routes:
+            body: bytes | PageBody
             try:
-                body = wire.encode_body(connection.library, route.signature, route.body(event))
+                if isinstance(event, SwarmLoaded):
+                    page = page or Page(connection.library, event)
+                    body = page.body(route.signature)
+                else:
+                    body = wire.encode_body(connection.library, route.signature, route.body(event))
             except (JamidError, TypeError, ValueError, AttributeError) as error:
                 _log.error("the signal %s cannot be sent: %s", type(event).__name__, error)
                 continue

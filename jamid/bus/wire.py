@@ -64,7 +64,11 @@ class Header:
 
     def message(self, serial: int, body: bytes) -> bytes:
         """The whole message with SERIAL and the already encoded BODY."""
-        return _FIXED.pack(b"l", self.kind, self.flags, 1, len(body), serial, self.length) + self.fields + body
+        return self.start(serial, len(body)) + body
+
+    def start(self, serial: int, length: int) -> bytes:
+        """What comes before a body of LENGTH bytes."""
+        return _FIXED.pack(b"l", self.kind, self.flags, 1, length, serial, self.length) + self.fields
 
 
 def header(

@@ -6,9 +6,9 @@ Pure: messages go in from either end, what changed comes out. Messages are held 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, overload
 
 from jamid.core.signals import SwarmMessage
 from jamid.swarm import message_maps
@@ -49,6 +49,13 @@ class Message:
     def body(self, body: dict[str, str]) -> None:
         self._packed = "\0".join(part for name, value in body.items() if name not in ("id", "author") for part in (name, value)).encode()
 
+    def copy(self) -> Message:
+        """One that stays as this one is now."""
+        copied = Message.__new__(Message)
+        for name in Message.__slots__:
+            setattr(copied, name, getattr(self, name))
+        return copied
+
     def shown(self, *, with_status: bool = True) -> SwarmMessage:
         """A copy for a signal."""
         body = self.body
@@ -61,6 +68,25 @@ class Message:
             [dict(edition) for edition in self.editions],
             dict(self.status) if with_status else {},
         )
+
+
+class Shown(Sequence[SwarmMessage]):
+    """Messages as they are now, each made only when it is looked at: the maps of ten thousand take 15 MiB."""
+
+    def __init__(self, messages: Iterable[Message]) -> None:
+        self._messages = [message.copy() for message in messages]
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    @overload
+    def __getitem__(self, index: int) -> SwarmMessage: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[SwarmMessage]: ...
+    def __getitem__(self, index: int | slice) -> SwarmMessage | list[SwarmMessage]:
+        if isinstance(index, slice):
+            return [message.shown() for message in self._messages[index]]
+        return self._messages[index].shown()
 
 
 @dataclass(frozen=True, slots=True)

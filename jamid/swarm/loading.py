@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from jamid.core.signals import ConversationLoaded, MessagesFound, SwarmLoaded, SwarmMessageUpdated
 from jamid.swarm import message_maps
-from jamid.swarm.history import History, Message
+from jamid.swarm.history import History, Message, Shown
 from jamid.swarm.log import LinearLog
 from jamid.swarm.repository import Repository
 
@@ -78,8 +78,7 @@ class Loader:
                     wanted_replies.add(reply)
         if edge is not None and loaded:
             conversation.publish(SwarmMessageUpdated(conversation.home.id, conversation.id, edge.shown()))
-        shown = [message.shown() for message in loaded]
-        conversation.publish(SwarmLoaded(request, conversation.home.id, conversation.id, shown))
+        conversation.publish(SwarmLoaded(request, conversation.home.id, conversation.id, Shown(loaded)))
 
     # -- counting and searching --
 

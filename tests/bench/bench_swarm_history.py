@@ -6,8 +6,10 @@ python -m tests.bench.bench_swarm_history [MESSAGES]
 from __future__ import annotations
 
 import asyncio
+import os
 import resource
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -18,10 +20,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "swarm"))
 from swarm_world import World
 
-from jamid.core.signals import MessagesFound, SwarmLoaded
+from jamid.bus.service import BusService
+from jamid.core import memory as memory_policy
+from jamid.core.signals import ConversationLoaded, MessagesFound, Signal, SwarmLoaded
 from jamid.swarm import authoring, message_maps
 from jamid.swarm.receiving import integrate
 from jamid.swarm.repository import Repository
+from tests.private_bus import Client, PrivateBus
 
 
 def timed(what: str, work: Callable[[], Any]) -> Any:
@@ -35,6 +40,54 @@ def memory() -> float:
     """Resident MiB now."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize() / (1 << 20)
+
+
+def peak() -> float:
+    """The most that was resident, in MiB."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) / 1024
+
+
+async def load_all(address: str, path: Path, conversation: str, kind: type[Signal]) -> None:
+    world = World(path)
+    home = await world.add(1)
+    service = BusService(address, [], home.events)
+    await service.start()
+    load = home.conversations.load if kind is SwarmLoaded else home.conversations.load_flat
+    load(home.id, conversation, "", 50)
+    await home.wait(lambda: home.of(kind))
+    home.signals.clear()
+    before = memory()
+    Path("/proc/self/clear_refs").write_text("5")
+    load(home.id, conversation, "", 0)
+    await home.wait(lambda: home.of(kind))
+    home.signals.clear()
+    await asyncio.sleep(1)
+    print(f"{kind.__name__} of all over D-Bus: memory for a moment {peak() - before:.1f} MiB, afterwards {memory() - before:.1f} MiB")
+    await service.stop()
+    await world.close()
+
+
+async def over_dbus(conversation: str, path: Path) -> None:
+    """What it takes to load everything over D-Bus, by the calls of each generation, while a client listens."""
+    with PrivateBus(path) as bus:
+        listener = subprocess.Popen(
+            [sys.executable, __file__, "--listen", bus.address], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.curdir}
+        )
+        assert listener.stdout is not None
+        await asyncio.to_thread(listener.stdout.readline)
+        await load_all(bus.address, path, conversation, SwarmLoaded)
+        await load_all(bus.address, path, conversation, ConversationLoaded)
+        listener.terminate()
+        listener.wait()
+
+
+async def listen(address: str) -> None:
+    """Reads every signal and keeps none."""
+    client = await Client.connect(address)
+    client.connection.on_signal = lambda message: None
+    print("listening", flush=True)
+    await client.connection.closed
 
 
 async def measure(count: int, path: Path) -> None:
@@ -75,6 +128,7 @@ async def measure(count: int, path: Path) -> None:
     await loaded(0)
     print(f"memory over idle with all loaded {memory() - before:10.1f} MiB")
     await world.close()
+    await over_dbus(conversation, path)
 
     repository = Repository.open(place)
     head = repository.require_head()
@@ -88,6 +142,10 @@ async def measure(count: int, path: Path) -> None:
 
 
 def main() -> None:
+    if sys.argv[1:2] == ["--listen"]:
+        asyncio.run(listen(sys.argv[2]))
+        return
+    memory_policy.keep_little()
     directory = Path(tempfile.mkdtemp())
     try:
         asyncio.run(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000, directory))

@@ -51,6 +51,7 @@ ROWS = (
     Row("swarm_history", "10,000 messages: the last 50 loaded", "ms", rf"load +50 more: +50 messages +{_NUMBER} ms", aim=50),
     Row("swarm_history", "10,000 messages: a clone checked and kept", "ms", rf"taking a clone\) +{_NUMBER} ms"),
     Row("swarm_history", "10,000 messages: memory with all loaded", "MiB", rf"with all loaded +{_NUMBER} MiB", aim=20),
+    Row("swarm_history", "10,000 messages: memory for a moment, all over D-Bus", "MiB", rf"SwarmLoaded .*moment {_NUMBER} MiB", aim=20),
     Row("calls", "answer to CURRENT", "ms", rf"answer to CURRENT +median +{_NUMBER}", rf"answer to CURRENT +median +{_NUMBER}", 30),
     Row("calls", "answer to sound at both ends", "ms", rf"answer to media +median +{_NUMBER}", rf"answer to media +median +{_NUMBER}", 250),
     Row("calls", "processor of a call without devices (13.7.0: with)", "%", _ONE_CALL, _ONE_CALL, 2.5),

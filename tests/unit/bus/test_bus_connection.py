@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ class FakeBus:
         self.reads = True
         self.writer: asyncio.StreamWriter | None = None
         self.received = 0
+        self.end = b""
         self._path = path
 
     async def start(self) -> None:
@@ -53,6 +54,7 @@ class FakeBus:
         writer.write(reply.message(1, wire.encode_body(chosen, "s", [":1.7"])))
         while self.reads and (data := await reader.read(65536)):
             self.received += len(data)
+            self.end = (self.end + data)[-100:]
         await asyncio.sleep(30)
 
 
@@ -121,6 +123,32 @@ async def test_slow_bus_stops_calls_but_loses_nothing(fake: FakeBus, monkeypatch
     await asyncio.sleep(0.05)
     assert not taken, "a call was taken although the replies to earlier ones wait"
     assert not connection.closed.done()
+    await connection.close()
+
+
+async def test_a_body_in_pieces_is_made_as_the_bus_reads(fake: FakeBus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "BUS_OUTGOING_HIGH", 10_000)
+    made: list[int] = []
+
+    class Body:
+        def __len__(self) -> int:
+            return 3_000_000
+
+        def __iter__(self) -> Iterator[bytes]:
+            for number in range(3000):
+                made.append(number)
+                yield b"%03d." % (number % 1000) * 250
+
+    connection = await Connection.open(fake.address)
+    before = fake.received
+    connection.send(SIGNAL, Body())
+    connection.send(SIGNAL, wire.encode_body(connection.library, "s", ["behind it"]))
+    assert len(made) < 1500, "it is made although the bus has not read"
+    async with asyncio.timeout(5):
+        while not fake.end.endswith(b"behind it\0"):
+            await asyncio.sleep(0.01)
+    assert len(made) == 3000
+    assert fake.received - before > 3_000_000
     await connection.close()
 
 

@@ -107,6 +107,16 @@ async def test_eight_member_form_for_clients_that_want_it(bus: str) -> None:
         assert ("swarmMessageReceived", f"ss{EIGHT}", ["a", "c", [*PLAIN, {}]]) in served.client.signals
 
 
+@pytest.mark.parametrize("count", [0, 1, 3000])
+async def test_pages_of_any_length_arrive_in_both_forms(bus: str, count: int) -> None:
+    async with Served(bus) as served:
+        served.events.publish(SwarmLoaded(7, "a", "c", (MESSAGE,) * count))
+        served.events.publish(AccountsChanged())
+        seven = ("swarmLoaded", f"ussa{SEVEN}", [7, "a", "c", [PLAIN] * count])
+        eight = ("swarmLoaded", f"ussa{EIGHT}", [7, "a", "c", [[*PLAIN, {}]] * count])
+        assert await served.client.wait_for(3) == [seven, eight, ("accountsChanged", "", [])]
+
+
 async def test_other_mappings_and_sequences_are_taken(bus: str) -> None:
     class Details(dict[str, str]):
         pass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from jamid.swarm.history import FETCHED, READ, SENDING, History
+from jamid.swarm.history import FETCHED, READ, SENDING, History, Shown
 
 
 def body(number: int, author: str) -> dict[str, str]:
@@ -52,3 +52,19 @@ def test_what_a_member_writes_in_a_row_is_not_walked_through_with_each_message()
     history.add_new(body(1000, "b"))
     history.advance("b", f"{1000:040x}", READ)
     assert steps < 10
+
+
+def test_what_was_shown_stays_as_it_was() -> None:
+    history = History()
+    history.progress = {"a": ("", ""), "b": ("", "")}
+    for number in range(3):
+        history.add_new({**body(number, "a"), "body": f"text {number}"})
+    shown = Shown(history)
+    before = list(shown)
+    history.add_new({**body(3, "a"), "body": "other", "edit": f"{1:040x}"})
+    history.add_new({**body(4, "b"), "body": "!", "react-to": f"{1:040x}"})
+    history.advance("b", f"{2:040x}", READ)
+    assert list(shown) == before == shown[:] == [shown[0], shown[-2], shown[2]]
+    assert [message.body["body"] for message in shown] == ["text 2", "text 1", "text 0"]
+    now = Shown(history)[1]
+    assert (now.body["body"], len(now.reactions), now.status["b"]) == ("other", 1, READ)
