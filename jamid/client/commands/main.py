@@ -51,10 +51,11 @@ Command = Callable[[Context], Awaitable[int | None]]
 
 def main() -> NoReturn:
     """Runs `jami` and leaves with its exit code."""
-    code = run(sys.argv[1:])
+    code = OK
     try:
+        code = run(sys.argv[1:])
         sys.stdout.flush()
-    except BrokenPipeError:
+    except BrokenPipeError:  # whoever reads has had enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     sys.exit(code)
 
@@ -106,7 +107,7 @@ async def _run(arguments: argparse.Namespace) -> int:
         return _complain(error, NOT_FOUND)
     except TimeoutError:
         return _complain(f"no answer within {arguments.timeout:g} s (--timeout)", TIMED_OUT)
-    except BrokenPipeError:  # whoever reads has had enough
+    except BrokenPipeError:
         return OK
     except (JamidError, OSError) as error:
         return _complain(error, FAILED)

@@ -117,3 +117,11 @@ def test_completion_knows_topics_verbs_and_flags(tmp_path: Path) -> None:
 def test_installed_completion_is_the_generated_one() -> None:
     installed = (REPOSITORY / "scripts/completion/jami.bash").read_text()
     assert installed == bash() + "\n", "run: jami completion bash > scripts/completion/jami.bash"
+
+
+def test_a_reader_that_has_had_enough_is_no_error(daemon: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "jamid.client.commands", "completion", "bash"]
+    process = subprocess.Popen(command, env=daemon, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert (process.communicate(timeout=20)[1], process.returncode) == (b"", 0)
