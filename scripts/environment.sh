@@ -7,6 +7,8 @@ PATH=$PATH:/usr/sbin:/sbin
 
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$*"; exit 1; }
+# usage: the text at the top of the script.
+usage() { sed -n '2,/^set/{s/^# \{0,1\}//p;}' "$0"; }
 
 # as_root COMMAND...: runs it as root, asking for the password only when there is no other way.
 as_root() {

@@ -1,7 +1,7 @@
 """Every figure in one run, ours and the real daemon's: start, memory, stop, account, chat, file, call end to end, then the rooms' own.
 
-Run it as root: `scripts/bench` (or `python -m tests.bench.bench_daemon [--write]`), a quarter of an hour on a quiet machine. Two daemons of
-a kind meet in a lab of network namespaces with a real DHT node and TURN server. `--write` puts the table into docs/performance.md. What
+Run it as root: `scripts/bench` (or `python -m tests.bench.bench_daemon [--write]`), ten minutes on a quiet machine. Two daemons of a
+kind meet in a lab of network namespaces with a real DHT node and TURN server. `--write` puts the table into docs/performance.md. What
 fails is said at the end, which then has exit code 1; the rest is in the table.
 """
 

@@ -1,4 +1,4 @@
-"""scripts/install puts each file where it belongs, with the right program in it, and takes all of them away again."""
+"""The scripts say what they take; scripts/install puts each file where it belongs, with the right program in it, and takes it away."""
 
 from __future__ import annotations
 
@@ -63,3 +63,12 @@ def test_scripts_name_no_registry_and_are_valid(script: str) -> None:
     path = REPOSITORY / "scripts" / script
     assert subprocess.run(["sh", "-n", path], check=False).returncode == 0
     assert not any(word in path.read_text() for word in ("pypi", "index-url", "http://", "https://"))
+
+
+@pytest.mark.parametrize(("script", "word"), [("run", "--demo"), ("test", "tests/unit"), ("bench", "calls_sound"), ("install", "--system")])
+def test_help_is_shown_and_nothing_installed(tmp_path: Path, script: str, word: str) -> None:
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "JAMID_VENV": str(tmp_path / "venv")}
+    done = subprocess.run([REPOSITORY / "scripts" / script, "--help"], env=environment, capture_output=True, text=True, timeout=20)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert word in done.stdout
+    assert not (tmp_path / "venv").exists()
