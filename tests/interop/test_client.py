@@ -65,6 +65,8 @@ def test_a_shell_does_what_a_frontend_does(lab: Lab, ours: bool, tmp_path: Path)
     assert json.loads(asking.communicate(timeout=60)[0])["conversation"] == conversation
     assert [one["uri"] for one in a.jami("contact", "list")] == [uri_b]
     assert b.jami("contact", "requests") == []
+    a.jami("account", "export", str(tmp_path / "alice.gz"))
+    assert (tmp_path / "alice.gz").stat().st_size > 1000
 
     following = b.start("message", "follow", uri_a, "--text")
     time.sleep(1)
