@@ -10,11 +10,10 @@ from functools import partial
 from typing import Any, Final
 
 from jamid.core.clock import Clock
-from jamid.core.errors import JamidError, NotFoundError, RemoteError
 from jamid.core.generations import Generation
 from jamid.core.signals import ConversationReady, ConversationRemoved
 from jamid.core.tasks import Tasks, in_thread
-from jamid.swarm import authoring, generations, instant
+from jamid.swarm import authoring, generations
 from jamid.swarm.authoring import Author
 from jamid.swarm.cloning import Cloner
 from jamid.swarm.commits import Commit
@@ -22,9 +21,11 @@ from jamid.swarm.composing import ComposingPeers
 from jamid.swarm.conversation import Conversation
 from jamid.swarm.crossing import Crossings
 from jamid.swarm.fetching import GitChannels
+from jamid.swarm.inbox import Inbox
 from jamid.swarm.members import ADMIN, BANNED, INVITED, LEFT, MEMBER
 from jamid.swarm.membership import Membership
 from jamid.swarm.notifying import Notifier
+from jamid.swarm.presence import Presence
 from jamid.swarm.profiles import Profiles
 from jamid.swarm.pulling import Puller
 from jamid.swarm.records import ConversationInfo, read_infos
@@ -73,6 +74,8 @@ class AccountConversations:
         self.profiles = Profiles(self)
         self.routing = Routing(self)
         self.syncing = Syncing(self)
+        self.presence = Presence(self)
+        self.inbox = Inbox(self)
         self._calls: dict[str, list[dict[str, str]]] = {}
         """calls that went on when we were ended, until their conversation is asked for"""
         self._creating = asyncio.Lock()
@@ -298,117 +301,6 @@ class AccountConversations:
         here = not conversation.info.is_removed and conversation.role(peer.account_uri) in (ADMIN, MEMBER)
         if here and generations.may_lose_notifications(routing=routing):
             self.puller.look_later(conversation, peer.device_id)
-
-    # -- peers --
-
-    def connected(self, peer: PeerDevice) -> None:
-        """A connection with a device stands: whatever either side missed is made up for."""
-        self.crossings.met(peer)
-        self.cloner.peer_seen(peer.account_uri)
-        if peer.account_uri == self.home.uri:
-            self.profiles.own_device_connected(peer)
-        self.tasks.spawn(self._catch_up(peer), "catch up")
-
-    def disconnected(self, peer: PeerDevice) -> None:
-        self.notifier.disconnected(peer.device_id)
-        self.routing.disconnected(peer.device_id)
-
-    def announced(self, uri: str, device: str) -> None:
-        """A device of URI came online."""
-        self.cloner.peer_seen(uri)
-        self.notifier.announced(uri, self.shared_with(uri))
-        links = self.home.links
-        if links is not None and not links.connected(device) and device != self.home.device_id:
-            self.tasks.spawn(self._approach(uri, device), "approach")
-
-    async def _approach(self, uri: str, device: str) -> None:
-        """Looking for news at a device that came online connects us, and then either side tells the other everything."""
-        for conversation in self.shared_with(uri):
-            if conversation.is_here:
-                await conversation.load()
-                if conversation.role(uri) in (ADMIN, MEMBER) and not conversation.shuns(uri, device):
-                    self.puller.pull(conversation, device)
-                    return
-
-    async def _catch_up(self, peer: PeerDevice) -> None:
-        uri = peer.account_uri
-        own = uri == self.home.uri
-        for conversation in self.all() if own else self.shared_with(uri):
-            if not conversation.is_here:
-                continue
-            try:
-                await conversation.load()
-            except JamidError as error:
-                _log.warning("%r cannot be read: %s", conversation, error)
-                continue
-            if own or (conversation.role(uri) in (ADMIN, MEMBER) and not conversation.shuns(uri, peer.device_id)):
-                self.notifier.connected(conversation, peer)
-                self.puller.pull(conversation, peer.device_id)
-                self.routing.peer_connected(conversation, peer)
-        self.transfers.peer_connected(peer)
-
-    async def received(self, uri: str, device: str, payloads: Mapping[str, str]) -> None:
-        """A message outside git came from a device of URI."""
-        for mime, text in payloads.items():
-            try:
-                message = instant.parse(mime, text)
-            except RemoteError as error:
-                _log.info("[account=%s] a message of %s is ignored: %s", self.home.id, uri, error)
-                continue
-            match message:
-                case instant.Notification():
-                    await self._notified(uri, device, message)
-                case instant.Invitation():
-                    await self.membership.invited(uri, message)
-                case instant.AskInvitation(conversation):
-                    await self.membership.asked_for_invitation(uri, conversation)
-                case instant.Composing(conversation, active):
-                    found = self.find(conversation)
-                    if found is None or found.role(uri) not in ("", BANNED, LEFT):
-                        self.composing.received(conversation, uri, active)
-                case instant.Receipt():
-                    await self._receipt(uri, device, message)
-
-    async def _notified(self, uri: str, device: str, message: instant.Notification) -> None:
-        conversation = self.find(message.conversation)
-        own = uri == self.home.uri
-        if conversation is None:
-            info = self.infos.get(message.conversation)
-            request = self.requests.get(message.conversation)
-            if own and info is None:
-                await self.join(message.conversation, [uri], mode=INVITES_ONLY, device=message.device)
-            elif not own and (request is None or not request.declined) and not self.is_over(message.conversation, uri):
-                await self.home.send(uri, instant.ASK_INVITATION, message.conversation, only_connected=True)
-            return
-        if not conversation.is_here:
-            self.cloner.clone(conversation, uris=[uri], device=message.device)
-            return
-        try:
-            await conversation.load()
-        except NotFoundError as error:
-            _log.warning("%r cannot be read: %s", conversation, error)
-            return
-        if not own and conversation.role(uri) in ("", BANNED):
-            _log.info("%r a notification of %s, who is not in it, is ignored", conversation, uri)
-            return
-        if await conversation.has_commit(message.commit):
-            self.notifier.has(conversation, device, message.commit)
-        else:
-            self.puller.pull(conversation, message.device, message.commit)
-
-    def is_over(self, conversation_id: str, uri: str) -> bool:
-        """Whether it was our one-to-one conversation with URI, who is no contact any more: the way back is a contact request."""
-        info = self.infos.get(conversation_id)
-        return info is not None and info.is_removed and info.mode == ONE_TO_ONE and not self.home.is_contact(uri)
-
-    async def _receipt(self, uri: str, device: str, message: instant.Receipt) -> None:
-        conversation = self.find(message.conversation)
-        if conversation is None or not message.displayed or not conversation.is_here:
-            return
-        await conversation.load()
-        if conversation.role(uri) not in ("", BANNED, LEFT):
-            await conversation.statuses.displayed(uri, message.message)
-            self.notifier.has(conversation, device, message.message)
 
     # -- leaving --
 

@@ -109,13 +109,18 @@ class Membership:
         home = account.home
         if home.is_banned(uri) or uri == home.uri or account.find(message.conversation) is not None:
             return
-        if account.is_over(message.conversation, uri):
+        if self.is_over(message.conversation, uri):
             return
         mode = message.metadatas.get("mode", "0")
         if mode == "0" and home.is_contact(uri) and not await self._is_alive(home.contact_conversation(uri), uri):
             await account.join(message.conversation, [uri], mode=ONE_TO_ONE)
             return
         await account.requests.received(message.conversation, uri, message.metadatas, home.now_ms())
+
+    def is_over(self, conversation_id: str, uri: str) -> bool:
+        """Whether it was our one-to-one conversation with URI, who is no contact any more: the way back is a contact request."""
+        info = self._account.infos.get(conversation_id)
+        return info is not None and info.is_removed and info.mode == ONE_TO_ONE and not self._account.home.is_contact(uri)
 
     async def asked_for_invitation(self, uri: str, conversation_id: str) -> None:
         """URI was notified of a conversation that it does not know: if it belongs there, it is invited again."""

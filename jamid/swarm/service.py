@@ -75,21 +75,21 @@ class Conversations(Messaging):
 
     def peer_connected(self, account_id: str, peer: PeerDevice) -> None:
         if account := self._accounts.get(account_id):
-            account.connected(peer)
+            account.presence.connected(peer)
 
     def peer_disconnected(self, account_id: str, peer: PeerDevice) -> None:
         if account := self._accounts.get(account_id):
-            account.disconnected(peer)
+            account.presence.disconnected(peer)
 
     def peer_announced(self, account_id: str, uri: str, device_id: str) -> None:
         """A device of URI came online."""
         if account := self._accounts.get(account_id):
-            account.announced(uri, device_id)
+            account.presence.announced(uri, device_id)
 
     def instant_message(self, account_id: str, uri: str, device_id: str, payloads: Mapping[str, str]) -> None:
         """A device of URI sent something outside git."""
         if account := self._accounts.get(account_id):
-            self._spawn(account.received(uri, device_id, payloads), "instant")
+            self._spawn(account.inbox.received(uri, device_id, payloads), "instant")
 
     def trust_request(self, account_id: str, uri: str, conversation_id: str, payload: bytes, received: int) -> None:
         """URI asks to become a contact: its conversation is shown as an invitation."""

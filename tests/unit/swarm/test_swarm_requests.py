@@ -45,8 +45,10 @@ async def test_a_removed_contact_does_not_come_back_through_the_old_conversation
         await account.forget_contact(other.uri, conversation)
         before = len(w.messages)
         notification = {"commit": other.head(conversation), "deviceId": other.device_id, "id": conversation}
-        await account.received(other.uri, other.device_id, {instant.NOTIFICATION: json.dumps(notification)})
-        await account.received(other.uri, other.device_id, {instant.INVITATION: instant.write_invitation(conversation, {"mode": "0"})})
+        await account.inbox.received(other.uri, other.device_id, {instant.NOTIFICATION: json.dumps(notification)})
+        await account.inbox.received(
+            other.uri, other.device_id, {instant.INVITATION: instant.write_invitation(conversation, {"mode": "0"})}
+        )
         assert instant.ASK_INVITATION not in [mime for _, _, mime, _ in w.messages[before:]]
         assert account.requests.pending() == []
         assert conversation not in one.conversations.get_conversations(one.id)
@@ -132,5 +134,5 @@ async def test_a_request_is_gone_when_our_other_device_lets_us_know_of_the_conve
         account.cloner.cancel(conversation)
         await account.requests.received(conversation, SENDER, {"mode": "2"}, one.now_ms())
         notification = {"commit": conversation, "deviceId": other.device_id, "id": conversation}
-        await account.received(one.uri, other.device_id, {instant.NOTIFICATION: json.dumps(notification)})
+        await account.inbox.received(one.uri, other.device_id, {instant.NOTIFICATION: json.dumps(notification)})
         assert account.requests.pending() == []
