@@ -138,7 +138,8 @@ class Notifier:
 
     def connected(self, conversation: Conversation, peer: PeerDevice) -> None:
         """A connection with a device stands: it may have missed anything."""
-        self._targets.pop((conversation.id, peer.device_id), None)
+        if (target := self._targets.pop((conversation.id, peer.device_id), None)) is not None:
+            self._disarm(target)
         self.notify(conversation, peer.account_uri, peer.device_id)
 
     def disconnected(self, device: str) -> None:
