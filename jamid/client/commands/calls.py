@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from jamid.client.calls import ENDED, audio
 from jamid.client.commands.topics import topic
 from jamid.client.events import CallReceived, CallStateChanged, EventStream, RecordingFileChanged
-from jamid.core.errors import LocalError
+from jamid.core.errors import LocalError, NotFoundError
 
 if TYPE_CHECKING:
     from jamid.client.commands.main import Context
@@ -54,7 +54,13 @@ async def answer(context: Context) -> int:
             wanted = await calls.wait(lambda one: one.account == account and peer in ("", one.peer))
             async with CallEvents(context.jami.connection, [CallStateChanged, RecordingFileChanged]) as events:
                 media = [audio(context.arguments.play) if i == 0 else dict(one) | {"MUTED": "true"} for i, one in enumerate(wanted.media)]
-                await context.jami.calls.accept(account, wanted.call, media)
+                try:
+                    await context.jami.calls.accept(account, wanted.call, media)
+                except NotFoundError as error:  # whoever called gave up
+                    if not context.arguments.forever:
+                        raise
+                    context.output.note(str(error))
+                    continue
                 code = await _stay(context, account, wanted.call, events, current=True)
             if not context.arguments.forever:
                 return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from jamid.client.accounts import Accounts
 from jamid.client.calls import Calls
-from jamid.client.commands.calls import place
+from jamid.client.commands.calls import answer, place
 from jamid.client.commands.main import Context
 from jamid.client.commands.output import Output
 from jamid.client.events import EventStream, MessageEdited, ReactionAdded
@@ -111,3 +112,24 @@ async def test_a_call_that_nobody_answers_in_time_is_ended() -> None:
     with pytest.raises(TimeoutError):
         await place(Context(Jami(daemon), arguments, Output(as_json=False)))  # type: ignore[arg-type]
     assert daemon.asked[-1] == ("hangUp", "acc", "7")
+
+
+async def test_answering_for_ever_goes_on_when_a_caller_gives_up() -> None:
+    answers = iter([False, True])
+    daemon = Daemon(
+        {"callStateChanged": "sssi", "incomingCall": "sssaa{ss}"}, {"getAccountList": ["acc"], "acceptWithMedia": lambda: next(answers)}
+    )
+    arguments = argparse.Namespace(account="", peer="", play=None, record=None, seconds=0, timeout=1, forever=True)
+    output = Output(as_json=True)
+    told: list[Any] = []
+    output.one = lambda value, text: told.append(value)  # type: ignore[method-assign]
+    task = asyncio.create_task(answer(Context(Jami(daemon), arguments, output)))  # type: ignore[arg-type]
+    for call in ("1", "2"):
+        await asyncio.sleep(0.01)
+        daemon.send("CallManager", "incomingCall", "acc", call, PEER, [])
+    await asyncio.sleep(0.01)
+    daemon.send("CallManager", "callStateChanged", "acc", "2", "CURRENT", 0)
+    daemon.send("CallManager", "callStateChanged", "acc", "2", "OVER", 0)
+    await asyncio.sleep(0.01)
+    task.cancel()
+    assert [(one["call"], one["answered"]) for one in told] == [("2", True)]
