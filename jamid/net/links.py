@@ -12,6 +12,7 @@ from typing import Final, Protocol, cast
 from jamid.core import limits
 from jamid.net import pacing
 from jamid.net.framing import MAX_FRAME, Deframer, frame, frame_records
+from jamid.net.pacing import Pacer
 from jamid.net.stun import Address
 
 _log = logging.getLogger(__name__)
@@ -60,6 +61,7 @@ class TcpLink(asyncio.BufferedProtocol):
         self.received = 0
         self.sent = 0
         self._transport: asyncio.Transport | None = None
+        self._pacer: Pacer | None = None
         self._deframer = Deframer()
         self._view = memoryview(_receive_buffer)
 
@@ -152,7 +154,10 @@ class TcpLink(asyncio.BufferedProtocol):
             state = None
         if state is None:
             return 0.0, MAX_FRAME
-        return pacing.pace(replace(state, unsent=state.unsent + self._transport.get_write_buffer_size()))
+        if self._pacer is None:
+            self._pacer = Pacer()
+        state = replace(state, unsent=state.unsent + self._transport.get_write_buffer_size())
+        return self._pacer.pace(state, asyncio.get_running_loop().time())
 
     def pause_reading(self) -> None:
         """Stops taking bytes from the peer, which then has to wait."""

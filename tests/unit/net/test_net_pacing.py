@@ -11,24 +11,36 @@ import pytest
 from jamid.net import mux_wire
 from jamid.net.links import TcpLink
 from jamid.net.mux_queue import OutgoingQueue
-from jamid.net.pacing import TCP_INFO_BYTES, TcpState, pace, parse_tcp_info
+from jamid.net.pacing import TCP_INFO_BYTES, Pacer, TcpState, parse_tcp_info
 from tests.support.net.world import MemoryDht, make_account
 
 
-@pytest.mark.parametrize("megabits", [1, 5, 10, 20, 100, 1000])
-def test_what_is_ahead_of_a_short_message_is_gone_in_ten_milliseconds(megabits: int) -> None:
+def state(rate: float, *, unsent: int = 0, flying: int = 0, acked: int = 0, round_trip: float = 0.02) -> TcpState:
+    return TcpState(unsent, flying, acked, int(rate * round_trip), round_trip, round_trip)
+
+
+@pytest.mark.parametrize("megabits", [5, 10, 20, 100, 1000])
+def test_what_congestion_control_holds_back_is_gone_in_ten_milliseconds(megabits: int) -> None:
     rate = megabits * 125_000
-    wait, piece = pace(TcpState(unsent=0, rate=rate))
+    pacer = Pacer()
+    for number in range(6):
+        pacer.pace(state(rate, acked=number * rate // 50), number / 50)  # so much is acknowledged
+    wait, piece = pacer.pace(state(rate, acked=rate // 10), 0.1)
     assert wait == 0
-    assert piece == max(4096, rate // 200)
-    wait, _ = pace(TcpState(unsent=piece - 1, rate=rate))
-    assert wait == 0
-    wait, _ = pace(TcpState(unsent=piece, rate=rate))
-    assert wait == pytest.approx(min(max(piece / 2 / rate, 0.001), 0.02))
+    assert piece == pytest.approx(max(4096, rate / 200), rel=0.01)
+    assert pacer.pace(state(rate, unsent=piece - 1, acked=rate // 10), 0.1)[0] == 0
+    assert pacer.pace(state(rate, unsent=piece + 1, acked=rate // 10), 0.1)[0] > 0
+
+
+def test_little_flies_until_the_rate_is_known() -> None:
+    pacer, rate = Pacer(), 100_000_000
+    assert pacer.pace(state(rate), 0.0)[0] == 0
+    assert pacer.pace(state(rate, flying=6144), 0.0)[0] > 0
+    assert pacer.pace(state(rate, acked=60_000, flying=6144), 0.01)[0] == 0
 
 
 def test_a_link_that_stands_still_is_looked_at_now_and_then() -> None:
-    assert pace(TcpState(unsent=1_000_000, rate=0.0)) == (0.02, 4096)
+    assert Pacer().pace(TcpState(1_000_000, 0, 0, 1448, 1.0, 1.0), 0.0) == (0.02, 4096)
 
 
 def test_the_kernel_tells_what_it_holds() -> None:
@@ -43,10 +55,11 @@ def test_the_kernel_tells_what_it_holds() -> None:
                     sent += one.send(bytes(1 << 20))
             except BlockingIOError:
                 pass
-            state = parse_tcp_info(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES))
-    assert state is not None
-    assert 0 < state.unsent < sent
-    assert state.rate > 1_000_000
+            seen = parse_tcp_info(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, TCP_INFO_BYTES))
+    assert seen is not None
+    assert 0 < seen.unsent < sent
+    assert seen.acked + seen.flying + seen.unsent == pytest.approx(sent, abs=1)  # the SYN counts
+    assert seen.rate > 1_000_000
     assert parse_tcp_info(bytes(TCP_INFO_BYTES - 1)) is None
 
 
