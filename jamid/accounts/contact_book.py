@@ -56,6 +56,7 @@ class ContactBook:
         self.contacts = files.load(files.data / "contacts", ContactList.from_bytes) or ContactList()
         self.pending = files.load(files.data / "incomingTrustRequests", PendingRequests.from_bytes) or PendingRequests()
         self.declined = files.load(files.data / "declinedRequests", DeclinedRequests.from_bytes) or DeclinedRequests()
+        self.declined.loaded(self._account.steady_ms())
         self.rebuild_trust()
 
     def rebuild_trust(self) -> None:
@@ -95,13 +96,13 @@ class ContactBook:
             payload = b""
         looking = asyncio.ensure_future(self._account.devices_of(uri))  # while the conversation is being made
         try:
-            await in_thread(_keep_payload, self._payload_path(uri), payload, self._account.now_ms())
+            asked = await in_thread(_keep_payload, self._payload_path(uri), payload, self._account.now_ms())
             contact = await self._ensure(uri, confirmed=False)
         except BaseException:
             looking.cancel()
             raise
         if contact is not None and not contact.confirmed:
-            self._account.tasks.spawn(self._ask(uri, contact, payload, looking), "ask")
+            self._account.tasks.spawn(self._ask(uri, contact, payload, asked, looking), "ask")
         else:
             looking.cancel()
 
@@ -263,7 +264,7 @@ class ContactBook:
         if payload is None and not contact.conversation_id:
             return
         last = self._sent.get((uri, certificate.long_id.hex()), 0)
-        if self._account.now_ms() - last > _RESEND_AFTER_MS:
+        if self._account.steady_ms() - last > _RESEND_AFTER_MS:
             request = TrustRequest(contact.conversation_id, payload or b"", invited=max(contact.added, asked))
             await self._send_to_device(uri, certificate, request)
 
@@ -330,12 +331,12 @@ class ContactBook:
 
     async def _decline(self, uri: str, conversation_id: str, invited: int) -> None:
         """The DHT delivers a request for seven days: one that was asked until INVITED is not shown again."""
-        self.declined.add(uri, conversation_id, invited, self._account.now_ms())
+        self.declined.add(uri, conversation_id, invited, self._account.steady_ms())
         async with self._saving:
             await in_thread(write_atomically, self._account.files.data / "declinedRequests", self.declined.to_bytes())
 
     async def _receive_from_stranger(self, uri: str, request: PendingRequest, *, new_since: int = _NEVER) -> None:
-        if self.declined.covers(uri, request.conversation_id, request.invited, self._account.now_ms(), new_since=new_since):
+        if self.declined.covers(uri, request.conversation_id, request.invited, self._account.steady_ms(), new_since=new_since):
             return
         stored = sum(len(waiting.payload) for _, waiting in self.pending.items())
         if stored + len(request.payload) > limits.TRUST_REQUEST_STORE_BYTES:
@@ -349,8 +350,8 @@ class ContactBook:
         )  # fmt: skip
         self._account.events.publish(TrustRequestReceived(account_id, uri, conversation, request.payload, request.received))
 
-    async def _ask(self, uri: str, contact: Contact, payload: bytes, looking: Awaitable[list[Certificate]]) -> None:
-        request = TrustRequest(contact.conversation_id, payload, invited=max(contact.added, self._account.now_ms()))
+    async def _ask(self, uri: str, contact: Contact, payload: bytes, asked: int, looking: Awaitable[list[Certificate]]) -> None:
+        request = TrustRequest(contact.conversation_id, payload, invited=max(contact.added, asked))
         await self._send(uri, request, looking)
 
     async def _send(self, uri: str, request: TrustRequest, looking: Awaitable[list[Certificate]] | None = None) -> None:
@@ -364,7 +365,7 @@ class ContactBook:
         if dht is None:
             return
         if not request.confirm:
-            self._sent[uri, device.long_id.hex()] = self._account.now_ms()
+            self._sent[uri, device.long_id.hex()] = self._account.steady_ms()
         value = Value(type=VALUE_TYPE, data=request.to_bytes())
         try:
             stored = await dht.put_encrypted(inbox_key(device.public_key), device.public_key, value)
@@ -382,10 +383,18 @@ class ContactBook:
         return self._account.files.cache / "requests" / uri
 
 
-def _keep_payload(path: Path, payload: bytes, now: int) -> None:
-    """Keeps what is sent with a request, in a file that bears the date of asking: repeating it is not asking again."""
+def _keep_payload(path: Path, payload: bytes, now: int) -> int:
+    """Keeps what is sent with a request, in a file that bears the date of asking: repeating it is not asking again. That date.
+
+    It is later than when the user asked before, also after the clock was set back: an earlier one would have been declined with that.
+    """
+    try:
+        asked = max(now, path.stat().st_mtime_ns // 1_000_000 + 1)
+    except OSError:
+        asked = now
     write_atomically(path, payload)
-    os.utime(path, ns=(now * 1_000_000, now * 1_000_000))
+    os.utime(path, ns=(asked * 1_000_000, asked * 1_000_000))
+    return asked
 
 
 def _kept_payload(path: Path) -> tuple[bytes | None, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import msgpack
@@ -21,7 +21,7 @@ _LONGEST_MS: Final = 365 * 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class _Declined:
-    """A request that was declined; times in milliseconds since 1970."""
+    """A request that was declined; times in milliseconds since 1970 (AT by a clock that is not set back while we run)."""
 
     invited: int
     """date of the request, or of its coming when it had none"""
@@ -60,6 +60,10 @@ class DeclinedRequests:
         if invited:
             return invited <= declined.invited
         return declined.at < new_since or now - declined.at < declined.pause
+
+    def loaded(self, now: int) -> None:
+        """All of it was declined before NOW, whatever the clock said then."""
+        self._declined = {key: replace(each, at=min(each.at, now - 1)) for key, each in self._declined.items()}
 
     def to_bytes(self) -> bytes:
         packed: bytes = msgpack.packb(

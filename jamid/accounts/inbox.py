@@ -50,7 +50,7 @@ class Inbox:
 
     def start(self) -> None:
         """Begins to treat."""
-        self._started = self._account.now_ms()
+        self._started = self._account.steady_ms()
         for _ in range(limits.INBOX_WORKERS):
             self._tasks.spawn(self._work(self._strangers), "inbox")
         self._tasks.spawn(self._work(self._acquaintances), "inbox")
@@ -99,7 +99,7 @@ class Inbox:
         request = TrustRequest.from_bytes(value.data)
         certificate, uri = await self._account.peers.authenticate(owner)
         # The DHT delivers what it keeps when we come, and again when nodes come and go.
-        known, now = (owner, value.id), self._account.now_ms()
+        known, now = (owner, value.id), self._account.steady_ms()
         new_since = now if known in self._requests else 0 if now - self._started > _KEPT_MS else self._started
         self._requests[known] = None
         while len(self._requests) > limits.INBOX_REQUESTS_KNOWN:

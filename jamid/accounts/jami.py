@@ -54,6 +54,7 @@ class JamiAccount(Account):
         super().__init__(account_id, config, environment.events)
         self.environment = environment
         self.clock = environment.clock
+        self._clock_offset = self.clock.time() - self.clock.monotonic()
         self.generations: frozenset[Generation] = environment.generations
         self.files = AccountFiles(environment.paths, account_id)
         self.tasks = Tasks(f"account {account_id}")
@@ -136,6 +137,10 @@ class JamiAccount(Account):
     def now_ms(self) -> int:
         """Milliseconds since 1970."""
         return int(self.clock.time() * 1000)
+
+    def steady_ms(self) -> int:
+        """As `now_ms`, by the clock as it was set when the account was loaded: what happens later is never dated earlier."""
+        return int((self._clock_offset + self.clock.monotonic()) * 1000)
 
     # -- its life --
 

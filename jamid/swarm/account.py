@@ -235,7 +235,9 @@ class AccountConversations:
         if info is not None and info.is_removed:
             await self.erase(conversation_id)
         if info is None or info.is_removed:
-            info = ConversationInfo(conversation_id, created=self.home.now_ms(), members=members, mode=mode)
+            # Our other devices take what was removed later than it was created for removed; some tell seconds only.
+            created = max(self.home.now_ms(), info.removed + 1000 if info is not None else 0)
+            info = ConversationInfo(conversation_id, created=created, members=members, mode=mode)
             self.infos[conversation_id] = info
             self._conversations.pop(conversation_id, None)
         if metadatas:
@@ -276,7 +278,9 @@ class AccountConversations:
         self.crossings.learn(conversation, commits)
         # One 13.7 takes what another has joined with only when it has met that one, which comes to it by itself.
         joined = peer.generation is Generation.G13 and any(commit.json().get("action") == "join" for commit in commits)
-        self.notifier.changed(conversation, later=self.crossings.older if joined else ())
+        # Merges told at once make others merge, and so on; whoever made one tells it itself.
+        joins = all(len(commit.parents) > 1 and commit.device != self.home.device_id for commit in commits)
+        self.notifier.changed(conversation, later=self.crossings.older if joined else (), joins=joins)
         self._look_again(conversation, peer)
         if any(commit.message.startswith(b'{"action"') for commit in commits):
             self.tasks.spawn(self.membership.changed(conversation), "members")

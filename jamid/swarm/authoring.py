@@ -82,8 +82,12 @@ def merge(repository: Repository, author: Author, theirs: str) -> Commit:
     ours = repository.require_head()
     if author.device_file not in repository.tree(ours):
         raise RemoteError("our device has no certificate in the conversation yet and so cannot merge")
-    tree = Merger(repository, repository.node, repository.tree_of).merge(ours, theirs)
-    return _write(repository, author, tree, (ours, theirs), merge_message(theirs))
+    return _write(repository, author, merged_tree(repository, theirs), (ours, theirs), merge_message(theirs))
+
+
+def merged_tree(repository: Repository, theirs: str) -> str:
+    """The tree of a merge of our head with THEIRS; raises RemoteError when they conflict."""
+    return Merger(repository, repository.node, repository.tree_of).merge(repository.require_head(), theirs)
 
 
 def _write(repository: Repository, author: Author, tree: str, parents: tuple[str, ...], message: bytes) -> Commit:

@@ -32,7 +32,9 @@ class LinearLog:
         self._known, self._fresh, self._rest = [], [], None
 
     def since(self, commit: str) -> Iterator[str]:
-        """From COMMIT on, COMMIT included; "" is the newest. Nothing when it is not in the history."""
+        """From COMMIT on, COMMIT included; "" is the newest. For a merge that was dropped from what it joined, for others nothing."""
+        if commit and commit not in self._known and commit not in self._fresh:
+            commit = self._joined(commit)
         if commit in self._known:
             yield from self._from(self._known.index(commit))
             return
@@ -46,6 +48,13 @@ class LinearLog:
         """Whether COMMIT comes before OTHER, newest first."""
         found = next((oid for oid in self if oid in (commit, other)), other)
         return found == commit and commit != other
+
+    def _joined(self, commit: str) -> str:
+        """COMMIT, or the newest before it that is in the history."""
+        repository = self._repository
+        while commit in repository and not repository.contains_in_history(commit) and (parents := repository.commit(commit).parents):
+            commit = parents[0]
+        return commit
 
     def _from(self, position: int) -> Iterator[str]:
         while True:

@@ -273,7 +273,7 @@ class Membership:
         return conversation.role(uri) in (ADMIN, MEMBER)
 
     def _is_new(self, conversation: Conversation) -> bool:
-        return self._account.home.now_ms() - conversation.info.created < 60_000
+        return abs(self._account.home.now_ms() - conversation.info.created) < 60_000
 
     async def _move_texts(self, source: Conversation, destination: Conversation) -> None:
         """What we wrote while the contact had not joined yet is written again where it will be read."""

@@ -33,7 +33,7 @@ _REPEATS_AFTER_FETCH: Final = (0.1, 0.3)
 """The pauses before those for a device that has just fetched: 17 drops what it is told until it has merged that."""
 _MERGING_SECONDS: Final = 0.5
 _LATER_SECONDS: Final = 5.0
-"""How much later devices are told that should hear of it from its author first."""
+"""How much later devices are told that should hear of it from its author first, or that merges alone are new."""
 _UNREACHABLE_SECONDS: Final = 60.0
 """How long a member without connection is not looked for again, unless it announces itself."""
 
@@ -67,8 +67,11 @@ class Notifier:
 
     # -- what happened --
 
-    def changed(self, conversation: Conversation, *, later: Collection[str] = ()) -> None:
-        """The head moved: every device of every member that does not have it is to know, those in LATER in a while."""
+    def changed(self, conversation: Conversation, *, later: Collection[str] = (), joins: bool = False) -> None:
+        """The head moved: every device of every member that does not have it is to know, those in LATER in a while.
+
+        JOINS: it moved by merges of others alone, so that nobody is in want of it.
+        """
         links = self._home.links
         facts = conversation.facts
         if links is None or facts is None:
@@ -76,18 +79,18 @@ class Notifier:
         own = self._home.uri
         for device in links.devices_of(own):
             if device != self._home.device_id:
-                self.notify(conversation, own, device, later=device in later)
+                self.notify(conversation, own, device, later=device in later, joins=joins)
         for uri, role in facts.roles.items():
             if role not in (ADMIN, MEMBER) or uri == own or conversation.shuns(uri):
                 continue
             devices = links.devices_of(uri)
             for device in devices:
-                self.notify(conversation, uri, device, later=device in later)
+                self.notify(conversation, uri, device, later=device in later, joins=joins)
             if not devices:
                 self._reach(conversation, uri)
 
-    def notify(self, conversation: Conversation, uri: str, device: str, *, later: bool = False) -> None:
-        """Tells DEVICE of URI of the head, unless it has it, is just being told or is banned."""
+    def notify(self, conversation: Conversation, uri: str, device: str, *, later: bool = False, joins: bool = False) -> None:
+        """Tells DEVICE of URI of the head, unless it has it, is just being told or is banned; LATER and JOINS as in `changed`."""
         if conversation.shuns(uri, device):
             return
         target = self._targets.setdefault((conversation.id, device), _Target())
@@ -95,8 +98,9 @@ class Notifier:
         head = conversation.facts.head if conversation.facts is not None else ""
         if not head or target.has == head or target.busy:
             return
-        if later:
+        if later or (joins and target.timer is None):
             self._arm(conversation, device, target, _LATER_SECONDS)
+        if later or joins:
             return
         now = asyncio.get_running_loop().time()
         if target.told == head and target.timer is not None:

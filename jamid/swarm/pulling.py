@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -32,8 +31,9 @@ _LOOK_SECONDS: Final = 1.0
 sends to one account in a row the second can be lost."""
 
 _YIELDS: Final = 3
-"""So often in a row the joining of histories is left to a device that has nothing but merges. Two that join each other's merges as soon
-as they see them may never come to an end; and from a history without a narrow place real daemons send all of it at each fetch."""
+"""So often in a row the joining of histories is left to a device that has nothing but merges and makes no other. Devices that join each
+other's merges as soon as they see them may never come to an end; and from a history without a narrow place real daemons send all of it at
+each fetch."""
 
 Pulled = Callable[["Conversation", "PeerDevice", str, list[Commit]], None]
 """Told of the conversation, the device, its head and the commits that were new, none when we had all."""
@@ -52,8 +52,8 @@ class Puller:
         self._wanted: dict[tuple[str, str], asyncio.Event] = {}
         """(conversation, commit) -> set when the fetch that should bring it has ended"""
         self._merged_at: dict[str, float] = {}
-        self._yielded: Counter[tuple[str, str]] = Counter()
-        """(conversation, device) -> how often in a row it was left to join the histories"""
+        self._yielded: dict[tuple[str, str], tuple[str, int]] = {}
+        """(conversation, device) -> its head, and how often in a row it was left to join the histories while it had that"""
         self._looking: dict[tuple[str, str], asyncio.TimerHandle] = {}
 
     def look_later(self, conversation: Conversation, device: str) -> None:
@@ -147,14 +147,14 @@ class Puller:
                 self._channels.drop(device, conversation.id)
         commits, key = list[Commit](), (conversation.id, device)
         if pack is not None:
-            # Real daemons always join; of two of ours the one that comes later in the alphabet.
-            yields = channel.peer.generation is not None or conversation.author.device < device
+            left, times = self._yielded.get(key, ("", 0))
+            times = times if left == head else 0
             commits, yielded = await conversation.integrate(
-                pack, head, device, crossing=self._crosses(conversation, channel.peer), yielding=yields and self._yielded[key] < _YIELDS
+                pack, head, device, crossing=self._crosses(conversation, channel.peer), yielding=times < _YIELDS
             )
             if yielded:
                 _log.debug("%r device %s, which has nothing but merges, is left to join %s", conversation, device[:8], head[:8])
-                self._yielded[key] += 1
+                self._yielded[key] = head, times + 1
                 self.look_later(conversation, device)
                 return
         self._yielded.pop(key, None)

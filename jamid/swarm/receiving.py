@@ -6,7 +6,7 @@ leaves while others write may merge once more afterwards, and without this the l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from jamid.core import limits
@@ -50,6 +50,8 @@ def integrate(
     Raises RemoteError when nothing in it can be kept; the repository is then as before. AUTHOR None means a clone: there is nothing to
     merge with, and it is good as a whole or not at all. PROGRESS is told how many of how many commits are checked. CROSSING
     asks for a commit beside those of a new device (see `crossing`). YIELDING leaves the joining to the peer if it has nothing but merges.
+
+    No merge is made where one side has nothing but merges: they are dropped, for merges of merges may never come to an end.
     """
     objects = read_pack(pack, repository) if pack else []
     overlay = Overlay(repository, {item.oid: (item.kind, item.data) for item in objects})
@@ -70,10 +72,17 @@ def integrate(
         return Received((), merged=False)
     new = [commit(oid) for oid in ancestry.new_commits(ours, theirs, lookup)]
     good, refused = _judge(Checker(overlay, conversation), overlay, new, commit, progress)
+    crossing = crossing and author is not None and not any(authoring.is_beside(each) for each in good)
+    crossing = crossing and any(_is_newcomers(overlay, each, commit) for each in good)
     if refused is None:
         repository.store(objects, pack)
-        if yielding and ours is not None and all(len(each.parents) > 1 for each in good) and not ancestry.contains(theirs, ours, lookup):
-            return Received((), merged=False, yielded=True)
+        if ours is not None and author is not None and not crossing and not ancestry.contains(theirs, ours, lookup):
+            we_only_join = _only_join([commit(oid) for oid in ancestry.new_commits(theirs, ours, lookup)])
+            # Where nobody has anything new the greater id wins everywhere.
+            if yielding and _only_join(good) and not (we_only_join and theirs > ours):
+                return Received((), merged=False, yielded=True)
+            if we_only_join and authoring.merged_tree(repository, theirs) == repository.tree_of(theirs):
+                repository.set_head(theirs)
         tips = [theirs]
     else:
         if author is None or not good:
@@ -85,8 +94,7 @@ def integrate(
         inner = {parent for each in good for parent in each.parents}
         tips = [each.id for each in good if each.id not in inner]
     beside = []
-    crossing = crossing and not any(authoring.is_beside(each) for each in good)
-    if crossing and author is not None and any(_is_newcomers(overlay, each, commit) for each in good):
+    if crossing and author is not None:
         beside = [authoring.beside(repository, author, max(each.time for each in good))]
     merges = [merge for tip in tips if (merge := _join(repository, author, tip)) is not None]
     return Received((*good, *beside, *merges), bool(merges), refused)
@@ -129,6 +137,11 @@ def _join(repository: Repository, author: authoring.Author | None, tip: str) -> 
     if author is None:
         raise RemoteError("what was fetched does not continue the conversation")
     return authoring.merge(repository, author, tip)
+
+
+def _only_join(commits: Iterable[Commit]) -> bool:
+    """Whether nobody would miss anything if COMMITS were not there: merges, except those that a crossing needs."""
+    return all(len(each.parents) > 1 and not authoring.is_beside(each) for each in commits)
 
 
 def _is_newcomers(overlay: Overlay, candidate: Commit, commit: Callable[[str], Commit]) -> bool:

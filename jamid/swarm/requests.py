@@ -46,7 +46,7 @@ class Requests:
     async def received(self, conversation: str, sender: str, metadatas: Mapping[str, str], received: int) -> bool:
         """An invitation came; whether it is new and shown. A declined one is shown again when it is repeated later."""
         known = self._requests.get(conversation)
-        if known is not None and not (known.declined and received > known.declined):
+        if known is not None and not (known.declined and self._is_later(received, known.declined)):
             return False
         if known is None and len(self._requests) >= limits.CONVERSATION_REQUESTS:
             # Whoever sends the most makes room, so that a flood does not wash away the others.
@@ -110,6 +110,10 @@ class Requests:
             del self._requests[key]
         if gone:
             await self._save()
+
+    def _is_later(self, received: int, declined: int) -> bool:
+        """Whether RECEIVED comes after DECLINED; what comes after the clock was set back, to before that, does as well."""
+        return received > declined or declined > self._home.now_ms()
 
     async def _save(self) -> None:
         await in_thread(self._store.write_requests, dict(self._requests))

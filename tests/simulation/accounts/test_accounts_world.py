@@ -218,6 +218,46 @@ class TestContacts:
         assert await ask(4) == 0
         assert await ask(5) == 1
 
+    async def test_undated_request_is_heard_again_after_the_clock_was_set_back(
+        self, one: Machine, other: Machine, memory: MemoryDht, clock: ManualClock
+    ) -> None:
+        a, b = await one.account(), await other.account()
+
+        async def ask(value_id: int) -> int:
+            await put_in_inbox(memory, a, b, Value(id=value_id, type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))
+            await settle()
+            return len(b.contacts.pending)
+
+        assert await ask(1) == 1
+        clock.advance(10)
+        assert await b.contacts.discard(a.uri)
+        clock.jump(-7200)
+        assert await ask(2) == 0  # put at once with the first one
+        clock.advance(1)
+        assert await ask(1) == 0
+        assert await ask(3) == 1
+        assert await b.contacts.discard(a.uri)
+        clock.advance(601)
+        assert await ask(4) == 1
+
+    async def test_asking_again_is_a_newer_request_although_the_clock_was_set_back(
+        self, one: Machine, other: Machine, clock: ManualClock
+    ) -> None:
+        a, b = await one.account(), await other.account()
+        clock.advance(10_800)
+        await a.contacts.send_request(b.uri, VCARD)
+        await settle()
+        assert await b.contacts.discard(a.uri)
+        clock.jump(-7200)
+        clock.advance(3700)
+        assert b.identity is not None
+        await a.contacts.peer_announced(b.uri, b.identity.certificate)
+        await settle()
+        assert len(b.contacts.pending) == 0
+        await a.contacts.send_request(b.uri, VCARD)
+        await settle()
+        assert len(b.contacts.pending) == 1
+
     async def test_asking_whoever_asks_is_to_accept(self, one: Machine, other: Machine, memory: MemoryDht) -> None:
         a, b = await one.account(), await other.account()
         await put_in_inbox(memory, a, b, Value(id=1, type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))

@@ -109,6 +109,15 @@ class TestRequests:
         assert declined.covers(URI, "c" * 40, 70, 200, new_since=0)
         assert not declined.covers(URI, "c" * 40, 71, 200, new_since=0)
 
+    def test_what_was_declined_before_the_clock_was_set_back_stays_declined_when_it_is_loaded(self) -> None:
+        declined = DeclinedRequests()
+        declined.add(URI, "c" * 40, 0, 7_200_000)
+        again = DeclinedRequests.from_bytes(declined.to_bytes())
+        started = 1_000_000
+        again.loaded(started)
+        assert again.covers(URI, "c" * 40, 0, started + 5000, new_since=started)
+        assert not again.covers(URI, "c" * 40, 0, started + 600_000, new_since=0)
+
     def test_undated_request_is_heard_again_after_ever_longer_pauses(self) -> None:
         declined, minute = DeclinedRequests(), 60_000
         declined.add(URI, "c" * 40, 0, 1)

@@ -136,3 +136,41 @@ async def test_a_request_is_gone_when_our_other_device_lets_us_know_of_the_conve
         notification = {"commit": conversation, "deviceId": other.device_id, "id": conversation}
         await account.inbox.received(one.uri, other.device_id, {instant.NOTIFICATION: json.dumps(notification)})
         assert account.requests.pending() == []
+
+
+async def test_an_invitation_is_heard_again_after_the_clock_was_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(tmp_path) as w:
+        home = await w.add(1)
+        account = home.conversations.account(home.id)
+        assert account is not None
+        invitation = {instant.INVITATION: instant.write_invitation(CONVERSATION, {"mode": "2"})}
+        await account.inbox.received(SENDER, "a" * 64, invitation)
+        await home.conversations.decline_conversation_request(home.id, CONVERSATION)
+        assert account.requests.pending() == []
+        declined = home.now_ms()
+        # What came before the refusal stays declined.
+        assert not await account.requests.received(CONVERSATION, SENDER, {}, declined - 1000)
+        monkeypatch.setattr(home, "now_ms", lambda: declined - 3_600_000)
+        await account.inbox.received(SENDER, "a" * 64, invitation)
+        assert [request.conversation_id for request in account.requests.pending()] == [CONVERSATION]
+
+
+async def test_who_joins_again_has_joined_later_than_left_although_the_clock_was_set_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with world(tmp_path) as w:
+        one, other = await w.add(1), await w.add(2)
+        group = await w.group(one, other)
+        phone = await w.add(2, 1)
+        await phone.wait(lambda: phone.head(group) == one.head(group) != "")
+        await other.conversations.remove_conversation(other.id, group)
+        await one.wait(lambda: other.uri not in one.roles(group))
+        await phone.wait(lambda: group not in phone.conversations.get_conversations(phone.id))
+        earlier = one.now_ms() - 3_600_000
+        for device in (other, phone):
+            monkeypatch.setattr(device, "now_ms", lambda: earlier)
+        one.conversations.add_conversation_member(one.id, group, other.uri)
+        await other.wait(lambda: group in other.requested())
+        await other.conversations.accept_conversation_request(other.id, group)
+        await phone.wait(lambda: phone.head(group) == one.head(group) != "")
+        assert group in phone.conversations.get_conversations(phone.id)
