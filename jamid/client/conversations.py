@@ -110,6 +110,12 @@ class Conversations:
                 raise NotFoundError(f"there is no conversation {conversation}")
             return list((await events.wait(lambda event: event.request == request, seconds)).messages)
 
+    async def has(self, account: str, conversation: str, message: str) -> bool:
+        """Whether MESSAGE is there; True as well where only `load` could tell, which lets 17 forget what it tells its clients of."""
+        if not await self._connection.declares(_INTERFACE, "loadConversationMessages"):
+            return True
+        return message in [one.id for one in await self.load(account, conversation, 1, message)]
+
     async def history(self, account: str, conversation: str, page: int = 200) -> AsyncIterator[Message]:
         """Every message, newest first, page by page."""
         before = ""

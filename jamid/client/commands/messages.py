@@ -50,6 +50,8 @@ async def send(context: Context) -> None:
     if not text:
         raise LocalError("an empty message cannot be sent")
     timeout, reply_to = context.arguments.timeout, context.arguments.reply_to
+    if reply_to:
+        await _expect(context, account, conversation, reply_to)
     message = await context.jami.conversations.send_confirmed(account, conversation, text, reply_to=reply_to, seconds=timeout)
     context.output.one(message, message.id)
 
@@ -61,6 +63,7 @@ async def edit(context: Context) -> None:
 
 async def react(context: Context) -> None:
     account, conversation = await _target(context)
+    await _expect(context, account, conversation, context.arguments.message)
     await context.jami.conversations.react(account, conversation, context.arguments.message, context.arguments.emoji)
 
 
@@ -164,3 +167,9 @@ def _print(context: Context, message: Message, before: str = "") -> None:
 async def _target(context: Context) -> tuple[str, str]:
     account = await context.account()
     return account, await context.jami.conversation(account, context.arguments.conversation)
+
+
+async def _expect(context: Context, account: str, conversation: str, message: str) -> None:
+    """Raises NotFoundError when MESSAGE is not there: daemons say nothing of what they do with it then."""
+    if not await context.jami.conversations.has(account, conversation, message):
+        raise NotFoundError(f"there is no message {message} in this conversation")

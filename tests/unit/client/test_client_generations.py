@@ -13,12 +13,13 @@ from jamid.client.accounts import Accounts
 from jamid.client.calls import Calls
 from jamid.client.commands.calls import answer, place
 from jamid.client.commands.main import Context
+from jamid.client.commands.messages import react, send
 from jamid.client.commands.output import Output
 from jamid.client.events import EventStream, MessageEdited, ReactionAdded
 from jamid.client.jami import Jami
 from jamid.client.messages import Message
 from jamid.client.names import Names
-from jamid.core.errors import LocalError
+from jamid.core.errors import LocalError, NotFoundError
 
 PEER, COMMIT = "b" * 40, "c" * 40
 
@@ -133,3 +134,21 @@ async def test_answering_for_ever_goes_on_when_a_caller_gives_up() -> None:
     await asyncio.sleep(0.01)
     task.cancel()
     assert [(one["call"], one["answered"]) for one in told] == [("2", True)]
+
+
+@pytest.mark.parametrize("command", [send, react])
+async def test_what_is_no_message_is_neither_answered_nor_reacted_to(command: Any) -> None:
+    """Daemons drop such a message and say nothing."""
+    daemon = Daemon(
+        {"loadConversationMessages": "sssu", "conversationLoaded": "ussaa{ss}"},
+        {
+            "getAccountList": ["acc"], "getConversations": ["conv"],
+            "loadConversationMessages": lambda: daemon.send("ConfigurationManager", "conversationLoaded", 1, "acc", "conv", []) or 1,
+        },
+    )  # fmt: skip
+    arguments = argparse.Namespace(
+        account="", conversation="conv", text="hello", reply_to=COMMIT, message=COMMIT, emoji="👍", timeout=1
+    )  # fmt: skip
+    with pytest.raises(NotFoundError, match="there is no message"):
+        await command(Context(Jami(daemon), arguments, Output(as_json=False)))  # type: ignore[arg-type]
+    assert "sendMessage" not in [method for method, *_ in daemon.asked]
