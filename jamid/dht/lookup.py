@@ -34,21 +34,24 @@ def step(search: Search) -> None:
     if search.busy:
         search.refill(now)
         synced = search.is_synced(now)
+        first = search.first_nodes(TARGET_NODES)
         leading = 0
-        for one in search.first_nodes(TARGET_NODES):
+        for one in first:
             if not one.synced(now):
                 break
             leading += 1
         if synced:
             _finish_rounds(search)
         listeners = LISTEN_NODES if synced else min(max(leading - 1, 0), LISTEN_NODES)
-        storers = TARGET_NODES if synced else max(leading - 1, 0)
+        # Once all are asked, a value need not wait for one that is late, as a node behind a NAT is for ever.
+        all_asked = bool(first) and all(one.synced(now) or one.lookups for one in first)
+        storers = TARGET_NODES if all_asked else max(leading - 1, 0)
         if search.subscriptions and listeners:
             _send_listens(search, listeners, now)
         if search.announces and storers:
             _send_announces(search, storers, now)
-        if synced:
-            _finish_announces(search)
+        if all_asked:
+            _finish_announces(search, now)
         _send_lookups(search, now, synced)
         if all(one.node.expired for one in search.nodes[:25]):
             _expire(search)
@@ -65,18 +68,20 @@ def _finish_rounds(search: Search) -> None:
                 operation.family_done(search.family, True)
 
 
-def _finish_announces(search: Search) -> None:
+def _finish_announces(search: Search, now: float) -> None:
     first = search.first_nodes(TARGET_NODES)
     for operation in list(search.announces.values()):
-        _finish_announce(search, operation, first)
+        _finish_announce(search, operation, first, now)
 
 
-def _finish_announce(search: Search, operation: PutOperation, first: list[SearchNode]) -> None:
+def _finish_announce(search: Search, operation: PutOperation, first: list[SearchNode], now: float) -> None:
+    """Reports a put that every one of FIRST has; also when half of them have it and the others have answered nothing yet."""
     value_id = operation.value.id
-    for one in first:
-        state = one.announced.get(value_id)
-        if state is None or state.acked == NEVER:
-            return
+    missing = [one for one in first if (state := one.announced.get(value_id)) is None or state.acked == NEVER]
+    if missing:
+        if 2 * len(missing) <= len(first) and not any(one.synced(now) for one in missing):
+            operation.family_done(search.family, True)  # it goes on to them when they answer
+        return
     if not operation.permanent:
         search.withdraw(value_id)
     operation.family_done(search.family, True)
@@ -265,7 +270,7 @@ def _announce_callbacks(
             step(search)
         else:
             # Nothing else changed: with many puts at the same key a whole step for each answer would be quadratic.
-            _finish_announce(search, operation, search.first_nodes(TARGET_NODES))
+            _finish_announce(search, operation, search.first_nodes(TARGET_NODES), now)
 
     def refused(error: ErrorReply) -> None:
         announced.pending = None

@@ -173,6 +173,30 @@ def test_nodes_behind_nat_use_the_network() -> None:
     assert sorted(news) == [1, 2]
 
 
+def test_a_put_does_not_wait_for_nodes_that_never_answer() -> None:
+    """A third of the closest nodes are behind NATs; the value is where it belongs all the same a little later."""
+    taken = []
+    for seed in range(6):
+        world = World(seed)
+        nodes = world.grow(40)
+        for _ in range(13):
+            world.add(bootstrap=world.rng.choice(nodes), nat=True)
+        world.run(120)
+        at, start = key(world), world.time
+        assert world.put(nodes[-1], at, WireValue(1, data=b"x"))
+        taken.append(world.time - start)
+        assert sum(at in node.core.storage for node in world.nodes.values()) >= 5, "half of eight, and the putter"
+        world.run(3)
+        assert sum(at in node.core.storage for node in world.nodes.values()) == 9
+    assert max(taken) < 0.55, "0.35 s is how long a first answer is waited for"
+
+
+def test_a_put_without_any_node_fails() -> None:
+    world = World(1)
+    node = world.add()
+    assert not world.put(node, key(world), WireValue(1, data=b"x"))
+
+
 def test_idle_nodes_stay_connected_without_a_break() -> None:
     world, nodes = network(3)
     changes: list[Status] = []
