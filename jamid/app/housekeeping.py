@@ -1,4 +1,4 @@
-"""Gives free memory back to the system after what needed much of it: calls, files, conversations that arrive."""
+"""Gives free memory back to the system after what needed much of it: calls, files, conversations that arrive or are loaded."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Final
 from jamid.accounts.events import AccountLoaded
 from jamid.core import memory
 from jamid.core.events import Events
-from jamid.core.signals import CallStateChanged, ConferenceRemoved, ConversationReady, DataTransferEvent
+from jamid.core.signals import CallStateChanged, ConferenceRemoved, ConversationLoaded, ConversationReady, DataTransferEvent, SwarmLoaded
 from jamid.core.tasks import Tasks, in_thread
 
 SECONDS: Final = 10.0
 """How long memory that became free may be needed again before it is given back."""
-_OCCASIONS: Final = (CallStateChanged, ConferenceRemoved, ConversationReady, DataTransferEvent)
+_OCCASIONS: Final = (CallStateChanged, ConferenceRemoved, ConversationLoaded, ConversationReady, DataTransferEvent, SwarmLoaded)
 
 
 class Housekeeping:

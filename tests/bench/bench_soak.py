@@ -159,10 +159,10 @@ async def soak(minutes: float, real: bool) -> int:
                 await asyncio.sleep(LINGER_SECONDS)
                 warm = [len(load.texts), *[(side.figures(), side.objects()) for side in sides]]
         await asyncio.sleep(LINGER_SECONDS)
+        ends = [side.figures() for side in sides]  # before all that was written is loaded
         failed = await load.missing()
         print(f"{dict(load.done)}; messages {'all there once' if not failed else failed[:10]}")
-        for side, (figures, objects) in zip(sides, warm[1:], strict=True):
-            last = side.figures()
+        for side, (figures, objects), last in zip(sides, warm[1:], ends, strict=True):
             print(f"{side.host} ({'ours' if side.ours else 'real'})\n  after warming up {figures}\n  at the end       {last}")
             if side.ours:
                 print(f"  objects          {most_grown(objects, side.objects())}")

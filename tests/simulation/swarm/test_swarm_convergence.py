@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from swarm_world import identity
 
 from jamid.swarm import authoring, message_maps
 from jamid.swarm.authoring import Author
+from jamid.swarm.log import LinearLog
 from jamid.swarm.objects import Overlay
 from jamid.swarm.packs import write_pack
 from jamid.swarm.profile import write_profile
@@ -60,9 +62,9 @@ class Replica:
         return received.yielded
 
 
-def begin(path: Path, clock: Clock) -> tuple[list[Replica], str]:
+def begin(path: Path, clock: Clock, count: int = REPLICAS) -> tuple[list[Replica], str]:
     """A group that all have joined."""
-    replicas = [Replica(number, path, clock) for number in range(1, REPLICAS + 1)]
+    replicas = [Replica(number, path, clock) for number in range(1, count + 1)]
     first = replicas[0]
     conversation = authoring.create(first.repository, first.author, INVITES_ONLY).id
     for other in replicas[1:]:
@@ -156,6 +158,64 @@ def test_two_that_join_at_the_same_moments_come_to_an_end(tmp_path: Path) -> Non
         assert all(ours.repository.contains_in_history(oid) for oid in written)
     assert yields
     assert len(ours.announced) == len(set(ours.announced))
+
+
+def test_many_that_join_at_the_same_moments_come_to_an_end(tmp_path: Path) -> None:
+    """Three of ours among three that merge whatever they see, as real daemons do; all hear of everything at once, in waves."""
+    replicas, conversation = begin(tmp_path, Clock(), 6)
+    ours, real = replicas[:3], replicas[3:]
+    for number in range(3):
+        written = [authoring.commit(each.repository, each.author, message_maps.text(str(number))).id for each in replicas]
+        order = random.Random(number)
+        for _ in range(60):
+            one, other = order.sample(replicas, 2)
+            if (sent := one.ask(other)) is not None:
+                one.take(conversation, *sent, yielding=one in ours)
+        for each in replicas:
+            assert all(each.repository.contains_in_history(oid) for oid in written)
+    merges = [commit for each in replicas for commit in map(each.repository.commit, each.repository.log()) if len(commit.parents) > 1]
+    made_by_ours = {commit.id for commit in merges if commit.device in {each.author.device for each in ours}}
+    assert len(made_by_ours) <= 3 * 2 * 3, "joined what they had to join, and nobody's merges"
+    for each in ours:
+        each.pull(real[0], conversation)
+        assert each.announced, "something was told"
+
+
+def test_nothing_is_lost_with_a_merge_that_is_dropped(tmp_path: Path) -> None:
+    (a, b, c), conversation = begin(tmp_path, Clock())
+    for each in (a, b):
+        authoring.commit(each.repository, each.author, message_maps.text(each.author.device))
+    c.pull(a, conversation)
+    c.pull(b, conversation)
+    b.pull(a, conversation)
+    dropped = b.repository.require_head()
+    assert dropped != c.repository.head()
+    written = authoring.commit(c.repository, c.author, message_maps.text("on another merge")).id
+    before = LinearLog(b.repository)
+    assert dropped in before
+    b.pull(c, conversation)
+    assert b.repository.head() == written, "a third merge was not needed"
+    log = LinearLog(b.repository)
+    assert dropped not in log
+    assert set(before) - {dropped} <= set(log)
+    assert next(log.since(dropped)) in b.repository.commit(dropped).parents, "a client may still ask for what came before it"
+
+
+def test_of_two_merges_of_the_same_the_greater_stays(tmp_path: Path) -> None:
+    (a, b, _), conversation = begin(tmp_path, Clock())
+    for each in (a, b):
+        authoring.commit(each.repository, each.author, message_maps.text(each.author.device))
+    to_a, to_b = a.ask(b), b.ask(a)
+    assert to_a is not None
+    assert to_b is not None
+    a.take(conversation, *to_a)
+    b.take(conversation, *to_b)
+    heads = {a.repository.require_head(), b.repository.require_head()}
+    assert len(heads) == 2
+    for one, other in ((a, b), (b, a)):
+        if (sent := one.ask(other)) is not None:
+            one.take(conversation, *sent, yielding=True)
+    assert {a.repository.head(), b.repository.head()} == {max(heads)}
 
 
 def test_a_large_pack_is_kept_as_a_pack_file(tmp_path: Path) -> None:
