@@ -84,7 +84,7 @@ class Demo:
     async def run(self) -> None:
         alice, bob, dht = self.alice, self.bob, f"127.0.0.1:{self.dht_port}"
         async with self.step("a DHT node is up", f"jami-dht --port {self.dht_port}"):
-            self.start("dht", "jamid.dht.cli", "--port", str(self.dht_port), "-4")
+            self.start("dht", sys.executable, "-m", "jamid.dht.cli", "--port", str(self.dht_port), "-4")
         async with self.step("two daemons are up, each with a bus and a home of its own", "dbus-run-session -- jamid -c -p"):
             await asyncio.gather(self.start_daemon(alice), self.start_daemon(bob))
         for person in (alice, bob):
@@ -164,25 +164,27 @@ class Demo:
         print(f"           the call stood after {setup:.2f} s; {seconds:.1f} s were recorded, the tone in it has {heard:.0f} Hz")
 
     # -- processes --------------------------------------------------------------------------------------------------------
-    def start(self, name: str, module: str, *arguments: str, environment: dict[str, str] | None = None) -> None:
+    def start(self, name: str, *command: str, environment: dict[str, str] | None = None) -> subprocess.Popen[bytes]:
         with (self.place / f"{name}.log").open("wb") as log:
-            command = [sys.executable, "-m", module, *arguments]
-            self.processes.append(subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        self.processes.append(process)
+        return process
 
     async def start_daemon(self, person: Person) -> None:
         person.home.mkdir(mode=0o700)
         (person.home / "bus.conf").write_text(BUS.format(socket=person.home / "bus"))
-        command = ["dbus-daemon", f"--config-file={person.home}/bus.conf", "--nofork", "--nopidfile"]
-        self.processes.append(subprocess.Popen(command, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL))
+        bus = self.start(f"{person.name}-bus", "dbus-daemon", f"--config-file={person.home}/bus.conf", "--nofork", "--nopidfile")
         while True:
             try:
                 person.jami = await Jami.connect(person.bus)
                 break
-            except NoDaemonError:
+            except NoDaemonError as error:
+                if bus.poll() is not None:
+                    raise DemoError(f"{person.name}'s dbus-daemon ended: {error}") from None
                 await asyncio.sleep(0.01)
-        self.start(person.name, "jamid.app", "-c", "-d", "-p", environment=person.environment())
+        daemon = self.start(person.name, sys.executable, "-m", "jamid.app", "-c", "-d", "-p", environment=person.environment())
         while not await person.jami.connection.is_running():
-            if self.processes[-1].poll() is not None:
+            if daemon.poll() is not None:
                 raise DemoError(f"{person.name}'s daemon did not start")
             await asyncio.sleep(0.02)
 

@@ -15,6 +15,7 @@ from jamid.core.errors import LocalError
 NAME: Final = "cx.ring.Ring"
 _ROOT: Final = "/cx/ring/Ring/"
 _BUS: Final = "org.freedesktop.DBus"
+_CONNECT_SECONDS: Final = 10
 _ABSENT: Final = ("ServiceUnknown", "NameHasNoOwner", "Spawn.")
 
 SignalHandler = Callable[[str, str, str, list[Any]], None]
@@ -50,7 +51,10 @@ class Connection:
         package = _library()
         message_bus = importlib.import_module(f"{package}.aio.message_bus").MessageBus
         try:
-            opened = await message_bus(bus_address=_address(bus)).connect()
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                opened = await message_bus(bus_address=_address(bus)).connect()
+        except TimeoutError:
+            raise NoDaemonError(f"the bus ({bus}) does not answer within {_CONNECT_SECONDS} s") from None
         except Exception as error:  # each library has its own kinds for a bus that is not there
             raise NoDaemonError(f"the bus ({bus}) cannot be reached: {error}") from error
         connection = cls(opened, importlib.import_module(f"{package}.message").Message)
