@@ -53,4 +53,9 @@ async def test_a_second_device_of_ours_has_everything(lab: Lab, tmp_path: Path, 
     colored = (first.account, conversation)
     await first.driver.signal("conversationPreferencesUpdated", lambda a, c, p: (a, c) == colored and p["color"] == "#654321", 20)
     await first.api.removeConversation(first.account, group)
-    await second.driver.signal("conversationRemoved", lambda _, c: c == group, 20)
+    try:
+        await second.driver.signal("conversationRemoved", lambda _, c: c == group, 10)
+    except TimeoutError:  # 13.7.0 may read its list while it writes it, and then tells of it with the next connection only
+        await second.api.sendRegister(second.account, False)
+        await second.api.sendRegister(second.account, True)
+        await second.driver.signal("conversationRemoved", lambda _, c: c == group, 30)
