@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from jamid.core.errors import RemoteError
 from jamid.swarm.repository import Repository
 
 
@@ -33,8 +34,6 @@ class LinearLog:
 
     def since(self, commit: str) -> Iterator[str]:
         """From COMMIT on, COMMIT included; "" is the newest. For a merge that was dropped from what it joined, for others nothing."""
-        if commit and commit not in self._known and commit not in self._fresh:
-            commit = self._joined(commit)
         if commit in self._known:
             yield from self._from(self._known.index(commit))
             return
@@ -43,6 +42,8 @@ class LinearLog:
             started = started or oid == commit
             if started:
                 yield oid
+        if not started and (joined := self._joined(commit)):
+            yield from self.since(joined)
 
     def is_above(self, commit: str, other: str) -> bool:
         """Whether COMMIT comes before OTHER, newest first."""
@@ -50,9 +51,15 @@ class LinearLog:
         return found == commit and commit != other
 
     def _joined(self, commit: str) -> str:
-        """COMMIT, or the newest before it that is in the history."""
-        repository = self._repository
-        while commit in repository and not repository.contains_in_history(commit) and (parents := repository.commit(commit).parents):
+        """The newest in the history that the dropped merge COMMIT joined on our side; "" when it is no such merge."""
+        known = set(self)
+        while commit not in known:
+            try:
+                parents = self._repository.commit(commit).parents
+            except RemoteError:
+                return ""
+            if len(parents) < 2:
+                return ""
             commit = parents[0]
         return commit
 

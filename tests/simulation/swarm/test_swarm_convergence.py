@@ -199,6 +199,10 @@ def test_nothing_is_lost_with_a_merge_that_is_dropped(tmp_path: Path) -> None:
     assert dropped not in log
     assert set(before) - {dropped} <= set(log)
     assert next(log.since(dropped)) in b.repository.commit(dropped).parents, "a client may still ask for what came before it"
+    refused = authoring.commit(a.repository, a.author, message_maps.text("not taken"))
+    b.repository.write(*a.repository.read(refused.id))
+    for stranger in (refused.id, b.repository.tree_of(written), "0" * 40):
+        assert list(log.since(stranger)) == []
 
 
 def test_of_two_merges_of_the_same_the_greater_stays(tmp_path: Path) -> None:
