@@ -6,7 +6,7 @@ leaves while others write may merge once more afterwards, and without this the l
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from jamid.core import limits
@@ -72,12 +72,11 @@ def integrate(
         return Received((), merged=False)
     new = [commit(oid) for oid in ancestry.new_commits(ours, theirs, lookup)]
     good, refused = _judge(Checker(overlay, conversation), overlay, new, commit, progress)
-    crossing = crossing and author is not None and not any(authoring.is_beside(each) for each in good)
-    crossing = crossing and any(_is_newcomers(overlay, each, commit) for each in good)
+    crossing = crossing and _needs_crossing(overlay, good, commit)
     if refused is None:
         repository.store(objects, pack)
-        if ours is not None and author is not None and not crossing and not ancestry.contains(theirs, ours, lookup):
-            we_only_join = _only_join([commit(oid) for oid in ancestry.new_commits(theirs, ours, lookup)])
+        if ours is not None and author is not None and not crossing and (mine := ancestry.new_commits(theirs, ours, lookup)):
+            we_only_join = _only_join(map(commit, mine))
             # Where nobody has anything new the greater id wins everywhere.
             if yielding and _only_join(good) and not (we_only_join and theirs > ours):
                 return Received((), merged=False, yielded=True)
@@ -142,6 +141,11 @@ def _join(repository: Repository, author: authoring.Author | None, tip: str) -> 
 def _only_join(commits: Iterable[Commit]) -> bool:
     """Whether nobody would miss anything if COMMITS were not there: merges, except those that a crossing needs."""
     return all(len(each.parents) > 1 and not authoring.is_beside(each) for each in commits)
+
+
+def _needs_crossing(overlay: Overlay, commits: Sequence[Commit], commit: Callable[[str], Commit]) -> bool:
+    """Whether COMMITS bring a new device, and nobody made a commit beside its own yet."""
+    return not any(map(authoring.is_beside, commits)) and any(_is_newcomers(overlay, each, commit) for each in commits)
 
 
 def _is_newcomers(overlay: Overlay, candidate: Commit, commit: Callable[[str], Commit]) -> bool:
