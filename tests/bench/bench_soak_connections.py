@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import ctypes
 import gc
 import json
 import os
@@ -27,6 +26,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+from jamid.core import memory
 from jamid.core.clock import SystemClock
 from jamid.core.identifiers import InfoHash
 from jamid.crypto.keys import PublicKey
@@ -140,14 +140,13 @@ class Server:
 def figures(name: str) -> dict[str, float | str]:
     """What this process holds now."""
     gc.collect()
-    with contextlib.suppress(AttributeError):  # other C libraries have no such thing
-        ctypes.CDLL(None).malloc_trim(0)  # what is free but kept would hide what is lost
+    memory.give_back()  # what is free but kept would hide what is lost
     with open("/proc/self/statm", encoding="ascii") as file:
-        memory = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+        resident = int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
     objects = gc.get_objects()
     return {
         "process": name,
-        "MiB": round(memory / 2**20, 2),
+        "MiB": round(resident / 2**20, 2),
         "descriptors": len(os.listdir("/proc/self/fd")),
         "tasks": len(asyncio.all_tasks()),
         "threads": len(os.listdir("/proc/self/task")),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -78,6 +79,13 @@ async def put_in_inbox(memory: MemoryDht, sender: JamiAccount, receiver: JamiAcc
     assert receiver.identity is not None
     dht = FakeDht(memory, sender.identity)
     await dht.put_encrypted(inbox_key(receiver.identity.certificate.public_key), receiver.identity.certificate.public_key, value)
+
+
+async def ask_undated(memory: MemoryDht, sender: JamiAccount, receiver: JamiAccount, value_id: int) -> int:
+    """A request without date; how many wait at the receiver then."""
+    await put_in_inbox(memory, sender, receiver, Value(id=value_id, type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))
+    await settle()
+    return len(receiver.contacts.pending)
 
 
 class TestRegistration:
@@ -199,12 +207,7 @@ class TestContacts:
         self, one: Machine, other: Machine, memory: MemoryDht, clock: ManualClock
     ) -> None:
         a, b = await one.account(), await other.account()
-
-        async def ask(value_id: int) -> int:
-            await put_in_inbox(memory, a, b, Value(id=value_id, type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))
-            await settle()
-            return len(b.contacts.pending)
-
+        ask = partial(ask_undated, memory, a, b)
         assert await ask(1) == 1
         assert await b.contacts.discard(a.uri)
         assert await ask(2) == 0  # put at once with the first one
@@ -222,12 +225,7 @@ class TestContacts:
         self, one: Machine, other: Machine, memory: MemoryDht, clock: ManualClock
     ) -> None:
         a, b = await one.account(), await other.account()
-
-        async def ask(value_id: int) -> int:
-            await put_in_inbox(memory, a, b, Value(id=value_id, type=4, data=TrustRequest("c" * 40, VCARD).to_bytes()))
-            await settle()
-            return len(b.contacts.pending)
-
+        ask = partial(ask_undated, memory, a, b)
         assert await ask(1) == 1
         clock.advance(10)
         assert await b.contacts.discard(a.uri)

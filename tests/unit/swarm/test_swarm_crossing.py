@@ -47,6 +47,17 @@ async def invite_newer(w: World, host: FakeHome, conversation: str) -> FakeHome:
     return newer
 
 
+async def joined_while_away(w: World) -> tuple[FakeHome, FakeHome, FakeHome, str]:
+    """Ours, an older one that was cut off before a newer one joined and wrote, that newer one, and the conversation."""
+    ours, older, conversation = await mixed(w)
+    w.separate(ours, older)
+    older.signals.clear()
+    newer = await invite_newer(w, ours, conversation)
+    newer.conversations.send_message(newer.id, conversation, "hello", "", 0)
+    await ours.wait(lambda: ours.head(conversation) == newer.head(conversation))
+    return ours, older, newer, conversation
+
+
 async def commits(home: FakeHome, conversation: str) -> list[Commit]:
     """All commits, oldest first; each is good by the rules of both generations and by ours."""
     account = home.conversations.account(home.id)
@@ -87,12 +98,7 @@ async def test_an_older_device_is_led_past_a_newcomer_that_it_cannot_know(tmp_pa
 
 async def test_an_older_device_that_was_away_is_led_too(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
-        ours, older, conversation = await mixed(w)
-        w.separate(ours, older)
-        older.signals.clear()
-        newer = await invite_newer(w, ours, conversation)
-        newer.conversations.send_message(newer.id, conversation, "hello", "", 0)
-        await ours.wait(lambda: ours.head(conversation) == newer.head(conversation))
+        ours, older, _, conversation = await joined_while_away(w)
         w.heal(ours, older)
         await w.converge(conversation)
         # The invitation and the commit beside come first, then the join, what merges there were, the text.
@@ -114,12 +120,7 @@ def told(home: FakeHome) -> list[str]:
 
 async def test_an_older_device_is_led_after_a_restart_of_ours_too(tmp_path: Path) -> None:
     async with world(tmp_path) as w:
-        ours, older, conversation = await mixed(w)
-        w.separate(ours, older)
-        older.signals.clear()
-        newer = await invite_newer(w, ours, conversation)
-        newer.conversations.send_message(newer.id, conversation, "hello", "", 0)
-        await ours.wait(lambda: ours.head(conversation) == newer.head(conversation))
+        ours, older, newer, conversation = await joined_while_away(w)
         await restart(ours)
         w.connect(ours, newer)
         w.heal(ours, older)
